@@ -1,0 +1,1 @@
+"""Offline work: data, training, export, evaluation (and compression). Needs the extra ``compression``."""

@@ -1,0 +1,123 @@
+"""A trained network as one self-contained ONNX file with its card, checked against torch before it is kept."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import onnxruntime
+import torch
+
+from compression.export_crn import CrnGraph
+from compression.export_fcn import write_fcn
+from models.card import VariantCard, VariantName
+from models.crn import Crn
+from models.fcn import Fcn
+from models.network import StreamingNetwork
+from models.zoo import FORMAT, encode_state, session_options
+
+LICENCE = "Weights trained on the recordings named in models/zoo/LICENSES.md; code under the project's licence"
+TOLERANCE = 1e-4
+
+
+class ExportError(Exception):
+    """The exported graph does not compute what the network computes."""
+
+
+def to_onnx(network: StreamingNetwork, variant: VariantName) -> onnx.ModelProto:
+    """The network with its metadata; normalisation is folded, so it must be trained already."""
+    network = network.eval()
+    if isinstance(network, Crn):
+        graph = CrnGraph(network).write()
+    elif isinstance(network, Fcn):
+        graph = write_fcn(network)
+    else:
+        raise ExportError(f"no export is written for networks of the family {network.family!r}")
+    metadata = {
+        "format": FORMAT,
+        "family": network.family,
+        "variant": variant,
+        "sample_rate": network.sample_rate,
+        "hop": network.hop,
+        "window": network.window,
+        "delay": network.delay,
+        "latency": network.latency_samples,
+        "state_size": network.state_size,
+        "initial_state": encode_state(network.initial_state(1)[0].numpy()),
+        "codebook_bits": 0,
+    }
+    inputs = {"audio": ["b", "s"], "state": ["b", network.state_size]}
+    outputs = {"enhanced": ["b", "s"], "next_state": ["b", network.state_size]}
+    return graph.model(inputs, outputs, {key: str(value) for key, value in metadata.items()})
+
+
+def check_against_torch(network: StreamingNetwork, content: bytes, frames: int = 200, seed: int = 0) -> float:
+    """Largest difference between ONNX Runtime and torch over random frames, states and batch sizes.
+
+    The first steps begin from random states, the following ones carry each side's own.
+
+    Raises:
+        ExportError: The difference is above 1e-4.
+    """
+    session = onnxruntime.InferenceSession(content, session_options(), providers=["CPUExecutionProvider"])
+    generator = torch.Generator().manual_seed(seed)
+    worst, done = 0.0, 0
+    while done < frames:
+        batch = int(torch.randint(1, 6, (1,), generator=generator))
+        state = network.initial_state(batch) + 0.3 * torch.randn(batch, network.state_size, generator=generator).clamp(-2, 2)
+        mirrored = state.numpy()
+        for _ in range(4):
+            hops = int(torch.randint(1, 5, (1,), generator=generator))
+            level = 10 ** (-2 * torch.rand(batch, 1, generator=generator))
+            audio = level * torch.randn(batch, hops * network.hop, generator=generator)
+            with torch.no_grad():
+                expected, state = network.step(audio, state)
+            enhanced, mirrored = session.run(None, {"audio": audio.numpy(), "state": mirrored})
+            worst = max(worst, float(np.abs(enhanced - expected.numpy()).max()), float(np.abs(mirrored - state.numpy()).max()))
+            done += batch * hops
+    if not worst <= TOLERANCE:
+        raise ExportError(f"ONNX and torch differ by {worst:.2e}, more than {TOLERANCE:.0e}: the export is wrong")
+    return worst
+
+
+def export(
+    network: StreamingNetwork, variant: VariantName, folder: Path, training: dict[str, Any], compression: dict[str, Any]
+) -> VariantCard:
+    """Write ``<variant>.onnx`` and ``<variant>.json`` into the family's folder.
+
+    Args:
+        network: Trained, in float32, on the CPU.
+        variant: Name of the variant.
+        folder: The zoo; a folder for the family is made in it.
+        training: How the network was trained, for the card.
+        compression: How it was compressed, for the card.
+
+    Raises:
+        ExportError: The written graph does not compute what the network computes.
+    """
+    content = to_onnx(network, variant).SerializeToString()
+    check_against_torch(network, content)
+    target = folder / network.family / f"{variant}.onnx"
+    target.parent.mkdir(parents=True, exist_ok=True)
+    original = target.with_name("original.onnx")
+    size = len(content)
+    ratio = 1.0 if variant == "original" else size / original.stat().st_size
+    card = VariantCard(
+        model=network.family,  # type: ignore[arg-type]
+        variant=variant,
+        sha256=hashlib.sha256(content).hexdigest(),
+        bytes=size,
+        size_ratio=ratio,
+        parameters=network.parameter_count(),
+        macs_per_second=network.macs_per_second(),
+        algorithmic_latency_ms=network.latency_samples / network.sample_rate * 1000,
+        training=training,
+        compression=compression,
+        licence=LICENCE,
+    )
+    target.write_bytes(content)
+    card.save(target.with_suffix(".json"))
+    return card

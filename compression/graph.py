@@ -1,0 +1,91 @@
+"""A small writer of ONNX graphs: short names, constants made once, bytes counted.
+
+The networks are written node by node rather than traced, because the graph itself is part of a variant's size and
+because a traced GRU may be wrong without a word (pytorch issue 189225).
+"""
+
+from __future__ import annotations
+
+import string
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import onnx
+from onnx import TensorProto, helper, numpy_helper
+
+OPSET = 17
+IR_VERSION = 8
+_DIGITS = string.ascii_lowercase + string.ascii_uppercase
+
+
+class Graph:
+    """Collects nodes and constants; every method that makes a value returns its name."""
+
+    def __init__(self) -> None:
+        self.nodes: list[onnx.NodeProto] = []
+        self.constants: list[onnx.TensorProto] = []
+        self._known: dict[tuple[str, tuple[int, ...], bytes], str] = {}
+        self._count = 0
+
+    def _name(self) -> str:
+        number, name = self._count, ""
+        self._count += 1
+        while True:
+            number, digit = divmod(number, len(_DIGITS))
+            name = _DIGITS[digit] + name
+            if not number:
+                return name
+            number -= 1
+
+    def constant(self, value: npt.ArrayLike, dtype: npt.DTypeLike = np.float32) -> str:
+        """An initializer; equal ones are stored once."""
+        array = np.array(value, dtype=dtype, order="C")
+        key = (array.dtype.str, array.shape, array.tobytes())
+        if key not in self._known:
+            self._known[key] = self._name()
+            self.constants.append(numpy_helper.from_array(array, self._known[key]))
+        return self._known[key]
+
+    def integers(self, *values: int) -> str:
+        """A one-dimensional int64 constant, for shapes, axes and slices."""
+        return self.constant(values, np.int64)
+
+    def add(self, op: str, *inputs: str, name: str | None = None, **attributes: Any) -> str:
+        """A node with one output."""
+        return self.add_many(op, *inputs, names=[name or self._name()], **attributes)[0]
+
+    def add_many(self, op: str, *inputs: str, names: list[str] | None = None, outputs: int = 1, **attributes: Any) -> list[str]:
+        """A node with several outputs; an empty name marks one that is not wanted."""
+        names = names if names is not None else [self._name() for _ in range(outputs)]
+        self.nodes.append(helper.make_node(op, inputs, names, **attributes))
+        return names
+
+    def slice(self, x: str, start: int, end: int, axis: int) -> str:
+        """Elements ``start`` to ``end`` along an axis, numpy's meaning of negative numbers."""
+        return self.add("Slice", x, self.integers(start), self.integers(end), self.integers(axis))
+
+    def reshape(self, x: str, *shape: int) -> str:
+        """Reshape; 0 keeps a dimension, -1 is what is left."""
+        return self.add("Reshape", x, self.integers(*shape))
+
+    def linear(self, x: str, weight: npt.ArrayLike, bias: npt.ArrayLike | None = None) -> str:
+        """``x @ weight + bias`` over the last dimension; ``weight`` is ``[inputs, outputs]``."""
+        y = self.add("MatMul", x, self.constant(weight))
+        return y if bias is None else self.add("Add", y, self.constant(bias))
+
+    def silu(self, x: str) -> str:
+        """``x * sigmoid(x)``."""
+        return self.add("Mul", x, self.add("Sigmoid", x))
+
+    def model(self, inputs: dict[str, list[Any]], outputs: dict[str, list[Any]], metadata: dict[str, str]) -> onnx.ModelProto:
+        """The finished, checked model; all inputs and outputs are float32."""
+
+        def describe(values: dict[str, list[Any]]) -> list[onnx.ValueInfoProto]:
+            return [helper.make_tensor_value_info(name, TensorProto.FLOAT, shape) for name, shape in values.items()]
+
+        graph = helper.make_graph(self.nodes, "g", describe(inputs), describe(outputs), self.constants)
+        model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", OPSET)], ir_version=IR_VERSION)
+        helper.set_model_props(model, metadata)
+        onnx.checker.check_model(model, full_check=True)
+        return model

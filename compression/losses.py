@@ -1,0 +1,46 @@
+"""Training losses on waveforms ``[batch, samples]``."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+COMPRESSION = 0.3
+
+
+def si_sdr(estimate: Tensor, target: Tensor) -> Tensor:
+    """Scale-invariant signal-to-distortion ratio in dB, ``[batch]`` (Le Roux et al., ICASSP 2019)."""
+    estimate = estimate - estimate.mean(1, keepdim=True)
+    target = target - target.mean(1, keepdim=True)
+    energy = target.square().sum(1, keepdim=True) + 1e-9
+    projection = (estimate * target).sum(1, keepdim=True) / energy * target
+    noise = (estimate - projection).square().sum(1)
+    return 10 * torch.log10((projection.square().sum(1) + 1e-9) / (noise + 1e-9))
+
+
+def compressed_spectrum(x: Tensor, size: int, hop: int) -> tuple[Tensor, Tensor]:
+    """Magnitude and complex spectrum (as pairs of reals), magnitudes to the power 0.3."""
+    window = torch.hann_window(size, device=x.device)
+    spectrum = torch.view_as_real(torch.stft(x, size, hop, window=window, return_complex=True))
+    power = spectrum.square().sum(-1) + 1e-8
+    return power ** (COMPRESSION / 2), spectrum * (power ** ((COMPRESSION - 1) / 2)).unsqueeze(-1)
+
+
+def enhancement_loss(estimate: Tensor, noisy: Tensor, clean: Tensor) -> Tensor:
+    """Mean over the batch of a spectral loss and SI-SDR.
+
+    The spectral part is the squared error of the compressed magnitude and of the compressed complex spectrum, weighted
+    as in GTCRN (ICASSP 2024), at a level normalised by the noisy input so that quiet recordings count as much as loud
+    ones. SI-SDR is in bel and left out where the target is silence.
+    """
+    gain = 0.1 / noisy.square().mean(1, keepdim=True).sqrt().clamp(min=1e-5)
+    estimate, clean = estimate * gain, clean * gain
+    total = estimate.new_zeros(())
+    for size, hop in ((512, 128), (256, 64)):
+        magnitude, spectrum = compressed_spectrum(estimate, size, hop)
+        clean_magnitude, clean_spectrum = compressed_spectrum(clean, size, hop)
+        total = total + 35 * (magnitude - clean_magnitude).square().mean()
+        total = total + 30 * (spectrum - clean_spectrum).square().mean()
+    audible = clean.square().mean(1) > 1e-6
+    ratio = (si_sdr(estimate, clean) / 10).clamp(max=3.0)
+    return total - (ratio * audible).mean()

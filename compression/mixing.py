@@ -1,0 +1,138 @@
+"""Noisy and clean training pairs, mixed on the fly from two corpora.
+
+Everything random comes from one seeded generator, and batch ``n`` of a seed is always the same batch, so a run can be
+repeated and resumed. The same code runs on CPU and GPU.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+
+import torch
+from torch import Tensor
+
+from compression import filters
+from compression.corpus import SAMPLE_RATE, Corpus
+from compression.filters import Chance
+
+SPEEDS = (0.85, 0.9, 0.95, 1.0, 1.0, 1.05, 1.1, 1.15)
+TAIL = 16000  # room for reverberation when filtering
+
+
+@dataclasses.dataclass(frozen=True)
+class MixingSettings:
+    """How often what happens, as probabilities per example, and in which ranges.
+
+    Attributes:
+        snr_db: Active speech level over noise level.
+        level_dbfs: RMS level of the mixture.
+        second_noise: Another recording on top of the first.
+        babble: Several other speakers instead of a recording.
+        synthetic: White to brown noise and hum instead of a recording.
+        quiet: Almost no noise (SNR 30 to 50 dB).
+        speechless: Noise alone; the target is silence.
+        pause: Part of the speech is silenced.
+        reverb: Speech is put in a simulated room; the target keeps the room.
+        equalise: Speech and noise are coloured, each on its own.
+        band_limit: Microphone or telephone band, on mixture and target alike.
+        clip: The mixture is driven into clipping; the target is not.
+    """
+
+    snr_db: tuple[float, float] = (-6.0, 20.0)
+    level_dbfs: tuple[float, float] = (-42.0, -14.0)
+    second_noise: float = 0.3
+    babble: float = 0.08
+    synthetic: float = 0.08
+    quiet: float = 0.05
+    speechless: float = 0.03
+    pause: float = 0.3
+    reverb: float = 0.3
+    equalise: float = 0.6
+    band_limit: float = 0.12
+    clip: float = 0.04
+
+
+def active_level(speech: Tensor) -> Tensor:
+    """RMS ``[batch, 1]`` over the 20 ms frames that are within 20 dB of the mean, so pauses do not count."""
+    frames = speech.unfold(1, 320, 320).square().mean(2)
+    active = frames >= 0.01 * frames.mean(1, keepdim=True)
+    return ((frames * active).sum(1, keepdim=True) / active.sum(1, keepdim=True).clamp(min=1)).sqrt()
+
+
+def rms(x: Tensor) -> Tensor:
+    """Root mean square ``[batch, 1]``."""
+    return x.square().mean(1, keepdim=True).sqrt()
+
+
+class Mixer:
+    """Batches of ``(noisy, clean)``, each ``[batch, samples]``."""
+
+    def __init__(self, speech: Corpus, noise: Corpus, settings: MixingSettings, batch: int, samples: int) -> None:
+        self.speech, self.noise, self.settings, self.batch, self.samples = speech, noise, settings, batch, samples
+        self.device = speech.samples.device
+
+    def __call__(self, seed: int, index: int) -> tuple[Tensor, Tensor]:
+        """Batch ``index`` of the endless series of a seed."""
+        generator = torch.Generator(self.device)
+        generator.manual_seed((seed * 1_000_003 + index) % 2**63)
+        chance, settings = Chance(generator, self.batch), self.settings
+        size = self.samples + TAIL
+        clean = self._speech(chance, size)
+        noise = self._noise(chance, size)
+        quiet = chance.happens(settings.quiet)
+        snr = torch.where(quiet, chance.uniform(30, 50, 1), chance.uniform(*settings.snr_db, 1))
+        level = active_level(clean).clamp(min=1e-5)
+        noise = noise * (level / rms(noise).clamp(min=1e-7) * 10 ** (-snr / 20))
+        clean = clean * self._gate(chance)
+        clean = clean * ~chance.happens(settings.speechless)
+        return self._microphone(chance, clean + noise, clean, size)
+
+    def _window(self, corpus: Corpus, chance: Chance) -> Tensor:
+        speed = SPEEDS[int(torch.randint(len(SPEEDS), (1,), generator=chance.generator, device=self.device))]
+        length = round(self.samples * speed / 160) * 160
+        return filters.resample(corpus.windows(self.batch, length, chance.generator), self.samples)
+
+    def _speech(self, chance: Chance, size: int) -> Tensor:
+        clean = self._window(self.speech, chance)
+        clean = torch.where(chance.happens(self.settings.reverb), filters.apply(clean, filters.room(chance, size)), clean)
+        coloured = filters.apply(clean, filters.equaliser(chance, size, 4.0))
+        return torch.where(chance.happens(self.settings.equalise), coloured, clean)
+
+    def _noise(self, chance: Chance, size: int) -> Tensor:
+        settings = self.settings
+        noise = self._window(self.noise, chance)
+        coloured = filters.apply(noise, filters.equaliser(chance, size, 6.0))
+        noise = torch.where(chance.happens(settings.equalise), coloured, noise)
+        second = self._window(self.noise, chance)
+        second = second * (rms(noise) / rms(second).clamp(min=1e-7) * 10 ** (chance.uniform(-12, 6, 1) / 20))
+        noise = noise + chance.happens(settings.second_noise) * second
+        talkers = torch.stack([self.speech.windows(self.batch, self.samples, chance.generator) for _ in range(6)])
+        talkers = talkers / talkers.square().mean(2, keepdim=True).sqrt().clamp(min=1e-4)
+        number = chance.uniform(2, 7, 1).long()
+        talkers = talkers * (torch.arange(6, device=self.device)[:, None, None] < number)
+        kind = chance.uniform(0, 1, 1)
+        noise = torch.where(kind < settings.babble + settings.synthetic, filters.coloured_noise(chance, self.samples), noise)
+        return torch.where(kind < settings.babble, talkers.sum(0), noise)
+
+    def _gate(self, chance: Chance) -> Tensor:
+        """Gains that silence a stretch of some examples, with fades of 10 ms."""
+        time = torch.arange(self.samples, device=self.device)
+        start = chance.uniform(-0.3, 1.0, 1) * self.samples
+        end = start + chance.uniform(0.1, 0.6, 1) * self.samples
+        fade = 0.01 * SAMPLE_RATE
+        silenced = ((time - start) / fade).clamp(0, 1) * ((end - time) / fade).clamp(0, 1)
+        return 1 - chance.happens(self.settings.pause) * silenced
+
+    def _microphone(self, chance: Chance, noisy: Tensor, clean: Tensor, size: int) -> tuple[Tensor, Tensor]:
+        settings = self.settings
+        telephone = filters.band_limit(chance, size, (150, 320), (3200, 3700))
+        cheap = filters.band_limit(chance, size, (20, 200), (3500, 7800))
+        response = torch.where(chance.happens(0.4), telephone, cheap)
+        limited = chance.happens(settings.band_limit)
+        noisy = torch.where(limited, filters.apply(noisy, response), noisy)
+        clean = torch.where(limited, filters.apply(clean, response), clean)
+        gain = 10 ** (chance.uniform(*settings.level_dbfs, 1) / 20) / rms(noisy).clamp(min=1e-7)
+        peak = noisy.abs().amax(1, keepdim=True).clamp(min=1e-7)
+        clipped = chance.happens(settings.clip)
+        gain = torch.where(clipped, chance.uniform(1.2, 4, 1) / peak, torch.minimum(gain, chance.uniform(0.5, 1, 1) / peak))
+        return (noisy * gain).clamp(-1, 1), clean * gain

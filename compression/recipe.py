@@ -1,0 +1,113 @@
+"""One TOML file says how a network is built and trained; mistakes in it are refused before hours are spent."""
+
+from __future__ import annotations
+
+import dataclasses
+import tomllib
+from pathlib import Path
+from typing import Any
+
+from compression.mixing import MixingSettings
+from models.crn import Crn, CrnConfig
+from models.fcn import Fcn, FcnConfig
+from models.network import StreamingNetwork
+
+
+class RecipeError(Exception):
+    """A settings file that cannot be used; the message names the file and the entry."""
+
+
+@dataclasses.dataclass(frozen=True)
+class TrainingSettings:
+    """Numbers of a training run.
+
+    Attributes:
+        seed: Of weights and mixtures.
+        steps: Length of the run; a later run may raise it and go on.
+        cooldown: Last steps, over which the learning rate falls linearly to zero.
+        warmup: First steps, over which it rises.
+        batch: Examples a step.
+        seconds: Length of an example.
+        learning_rate: Of AdamW, between warm-up and cooldown.
+        weight_decay: Of AdamW.
+        clip: Largest norm of the gradient.
+        average: Decay per step of the moving average of the weights, which is what is kept.
+        validate_every: Steps between validations, each followed by a checkpoint.
+        bfloat16: Matrix products and convolutions in bfloat16 (weights stay in float32).
+    """
+
+    seed: int = 1
+    steps: int = 10000
+    cooldown: int = 1000
+    warmup: int = 500
+    batch: int = 8
+    seconds: float = 2.0
+    learning_rate: float = 1e-3
+    weight_decay: float = 0.01
+    clip: float = 2.0
+    average: float = 0.999
+    validate_every: int = 500
+    bfloat16: bool = False
+
+    def __post_init__(self) -> None:
+        if min(self.steps, self.batch, self.validate_every) < 1:
+            raise ValueError("steps, batch and validate_every must be at least 1")
+        if not 0 <= self.cooldown <= self.steps:
+            raise ValueError("cooldown must lie between 0 and steps")
+        if not 0.25 <= self.seconds <= 60:
+            raise ValueError("seconds must lie between 0.25 and 60")
+        if not 0 < self.learning_rate < 1 or not 0 <= self.average < 1:
+            raise ValueError("learning_rate must lie between 0 and 1, average between 0 and 1")
+
+
+@dataclasses.dataclass(frozen=True)
+class Recipe:
+    """A parsed settings file."""
+
+    network: dict[str, Any]
+    training: TrainingSettings
+    mixing: MixingSettings
+
+    def build(self) -> StreamingNetwork:
+        """A new network with random weights."""
+        return build_network(self.network)
+
+
+def build_network(hyperparameters: dict[str, Any]) -> StreamingNetwork:
+    """Network from its ``family`` and the arguments of its configuration.
+
+    Raises:
+        ValueError: Unknown family, or a width out of range.
+        TypeError: An argument that the family does not know.
+    """
+    arguments = dict(hyperparameters)
+    family = arguments.pop("family", None)
+    if family == "crn":
+        return Crn(CrnConfig(**arguments))
+    if family == "fcn":
+        return Fcn(FcnConfig(**arguments))
+    raise ValueError(f"unknown family {family!r}: use 'crn' or 'fcn'")
+
+
+def load_recipe(path: Path) -> Recipe:
+    """Read and check a settings file.
+
+    Raises:
+        RecipeError: It is missing, is not TOML, or has an entry that is unknown or out of range.
+    """
+    try:
+        tables = tomllib.loads(path.read_text())
+    except OSError as error:
+        raise RecipeError(f"{path} cannot be read: {error.strerror}") from error
+    except tomllib.TOMLDecodeError as error:
+        raise RecipeError(f"{path} is not valid TOML: {error}") from error
+    unknown = set(tables) - {"network", "training", "mixing"}
+    if unknown:
+        raise RecipeError(f"{path}: unknown table [{unknown.pop()}]; use [network], [training] and [mixing]")
+    try:
+        mixing = {key: tuple(value) if isinstance(value, list) else value for key, value in tables.get("mixing", {}).items()}
+        recipe = Recipe(tables.get("network", {}), TrainingSettings(**tables.get("training", {})), MixingSettings(**mixing))
+        recipe.build()
+    except (TypeError, ValueError) as error:
+        raise RecipeError(f"{path}: {error}") from error
+    return recipe

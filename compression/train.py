@@ -1,0 +1,202 @@
+"""The training loop: seeded, resumable, with a moving average of the weights and the best checkpoint kept."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import signal
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from compression.checkpoint import load_checkpoint, save_checkpoint
+from compression.losses import enhancement_loss, si_sdr
+from compression.recipe import Recipe, TrainingSettings
+from models.network import StreamingNetwork
+
+Batches = Callable[[int, int], tuple[Tensor, Tensor]]
+VALIDATION_SEED = 7
+
+
+def learning_rate(settings: TrainingSettings, step: int) -> float:
+    """Rise, plateau, linear fall to zero."""
+    rise = min(1.0, (step + 1) / max(1, settings.warmup))
+    fall = min(1.0, (settings.steps - step) / max(1, settings.cooldown))
+    return settings.learning_rate * min(rise, fall)
+
+
+def validate(network: StreamingNetwork, batches: Batches, count: int) -> dict[str, float]:
+    """Mean loss, SI-SDR and SI-SDR improvement in dB over fixed mixtures."""
+    losses, ratios, gains = [], [], []
+    network.eval()
+    with torch.no_grad():
+        for index in range(count):
+            noisy, clean = batches(VALIDATION_SEED, index)
+            estimate = network(noisy)
+            losses.append(enhancement_loss(estimate, noisy, clean))
+            audible = clean.square().mean(1) > 1e-10
+            ratios.append(si_sdr(estimate, clean)[audible])
+            gains.append((si_sdr(estimate, clean) - si_sdr(noisy, clean))[audible])
+    mean = torch.stack(losses).mean().item()
+    return {"loss": mean, "si_sdr": torch.cat(ratios).mean().item(), "si_sdr_gain": torch.cat(gains).mean().item()}
+
+
+class Trainer:
+    """One run in one folder: ``checkpoint.pt`` (newest), ``best.pt`` (lowest validation loss), ``log.jsonl``.
+
+    Args:
+        recipe: Network and numbers.
+        train: Function of ``(seed, index)`` that gives batches ``(noisy, clean)``.
+        valid: The same for validation.
+        folder: Where the run is kept; a run found there is resumed.
+        device: Where to train.
+        initial: Checkpoint to start from when the folder has none.
+    """
+
+    def __init__(
+        self, recipe: Recipe, train: Batches, valid: Batches, folder: Path, device: torch.device, initial: Path | None = None
+    ) -> None:
+        self.settings, self.train, self.valid, self.folder, self.device = recipe.training, train, valid, folder, device
+        torch.manual_seed(self.settings.seed)
+        self.hyperparameters = recipe.network
+        self.network = recipe.build().to(device)
+        self.average = recipe.build().to(device)
+        self.average.load_state_dict(self.network.state_dict())
+        self.optimizer = torch.optim.AdamW(
+            self.network.parameters(), lr=self.settings.learning_rate, weight_decay=self.settings.weight_decay
+        )
+        self.step, self.hours, self.best = 0, 0.0, float("inf")
+        newest = folder / "checkpoint.pt"
+        if newest.exists() or initial is not None:
+            self._restore(load_checkpoint(newest if newest.exists() or initial is None else initial))
+
+    def _restore(self, content: dict[str, Any]) -> None:
+        self.average.load_state_dict(content["average"])
+        self.network.load_state_dict(content["weights"] or content["average"])
+        self.optimizer.load_state_dict(content["optimizer"])
+        for state in self.optimizer.state.values():
+            for key, value in state.items():
+                state[key] = value.float() if isinstance(value, Tensor) else value
+        self.step, self.hours, self.best = content["step"], content["hours"], content["best"]
+
+    def content(self) -> dict[str, Any]:
+        """What a checkpoint holds."""
+        return {
+            "network": self.hyperparameters,
+            "settings": dataclasses.asdict(self.settings),
+            "weights": self.network.state_dict(),
+            "average": self.average.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "step": self.step,
+            "hours": self.hours,
+            "best": self.best,
+        }
+
+    def run(self, validation_batches: int = 16, budget_seconds: float = float("inf")) -> None:
+        """Train until the recipe's steps are done, the budget is spent or SIGINT comes; then save."""
+        progress = _Progress(self.settings, self.step)
+        with _stop_on_sigint() as stopped:
+            while self.step < self.settings.steps and not stopped() and progress.elapsed < budget_seconds:
+                loss = self._step()
+                progress.show(self.step, loss)
+                if self.step % self.settings.validate_every == 0:
+                    self._validate(progress, validation_batches)
+        save_checkpoint(self.folder / "checkpoint.pt", self.content())
+
+    def _step(self) -> float:
+        rate = learning_rate(self.settings, self.step)
+        for group in self.optimizer.param_groups:
+            group["lr"] = rate
+        noisy, clean = self.train(self.settings.seed, self.step)
+        self.network.train()
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.settings.bfloat16):
+            estimate = self.network(noisy)
+        loss = enhancement_loss(estimate.float(), noisy, clean)
+        self.optimizer.zero_grad()
+        loss.backward()
+        norm = torch.nn.utils.clip_grad_norm_(self.network.parameters(), self.settings.clip)
+        if torch.isfinite(norm):
+            self.optimizer.step()
+        self.step += 1
+        self.hours += noisy.numel() / self.network.sample_rate / 3600
+        self._update_average()
+        return loss.item()
+
+    @torch.no_grad()
+    def _update_average(self) -> None:
+        decay = min(self.settings.average, (1 + self.step) / (10 + self.step))
+        for average, current in zip(self.average.parameters(), self.network.parameters(), strict=True):
+            average.lerp_(current, 1 - decay)
+        for average, current in zip(self.average.buffers(), self.network.buffers(), strict=True):
+            average.copy_(current)
+
+    def _validate(self, progress: _Progress, batches: int) -> None:
+        scores = validate(self.average, self.valid, batches)
+        improved = scores["loss"] < self.best
+        self.best = min(self.best, scores["loss"])
+        rates = {"train_loss": progress.mean_loss(), "learning_rate": learning_rate(self.settings, self.step)}
+        row = {"step": self.step, "hours": self.hours, **rates, **scores}
+        self.folder.mkdir(parents=True, exist_ok=True)
+        with (self.folder / "log.jsonl").open("a") as log:
+            log.write(json.dumps({key: round(value, 6) for key, value in row.items()}) + "\n")
+        content = self.content()
+        save_checkpoint(self.folder / "checkpoint.pt", content)
+        if improved:
+            save_checkpoint(self.folder / "best.pt", content)
+        text = f"validation: loss {scores['loss']:.3f}, SI-SDR {scores['si_sdr']:.2f} dB ({scores['si_sdr_gain']:+.2f})"
+        print(f"step {self.step}: {text}{', best so far' if improved else ''}", file=sys.stderr)
+
+
+class _Progress:
+    """One line with rates and the time left, every ten seconds."""
+
+    def __init__(self, settings: TrainingSettings, step: int) -> None:
+        self.settings, self.first = settings, step
+        self.start = self.shown = time.monotonic()
+        self.losses: list[float] = []
+
+    @property
+    def elapsed(self) -> float:
+        return time.monotonic() - self.start
+
+    def mean_loss(self) -> float:
+        mean = sum(self.losses) / max(1, len(self.losses))
+        self.losses.clear()
+        return mean
+
+    def show(self, step: int, loss: float) -> None:
+        self.losses.append(loss)
+        if time.monotonic() - self.shown < 10:
+            return
+        self.shown = time.monotonic()
+        pace = (step - self.first) / self.elapsed
+        left = (self.settings.steps - step) / pace
+        recent = sum(self.losses[-50:]) / len(self.losses[-50:])
+        print(
+            f"step {step}/{self.settings.steps}  loss {recent:.3f}  {pace:.2f} steps/s  "
+            f"{pace * self.settings.batch * self.settings.seconds:.1f} h of mixtures per hour  {left / 3600:.1f} h left",
+            file=sys.stderr,
+        )
+
+
+@contextmanager
+def _stop_on_sigint() -> Iterator[Callable[[], bool]]:
+    """Turn the first SIGINT into a request to stop after the step; a second one interrupts at once."""
+    requested = []
+
+    def handle(signum: int, frame: object) -> None:
+        requested.append(signum)
+        signal.signal(signal.SIGINT, former)
+        print("stopping after this step; the checkpoint will be saved", file=sys.stderr)
+
+    former = signal.signal(signal.SIGINT, handle)
+    try:
+        yield lambda: bool(requested)
+    finally:
+        signal.signal(signal.SIGINT, former)

@@ -1,0 +1,226 @@
+"""``crn``: a causal convolutional-recurrent network that predicts a complex mask.
+
+The spectrum of a 20 ms frame, magnitudes compressed to the power 0.3, is brought down to a few sub-bands by strided
+convolutions along frequency. Blocks of two residual layers follow: a GRU over time whose weights all sub-bands
+share, and a GRU over time that sees all sub-bands through a narrow linear layer and so mixes along frequency.
+Convolutions with skips lead back up to a complex mask per bin, which is applied to the compressed spectrum.
+
+Sharing the recurrent layer among sub-bands follows FastEnhancer (ICASSP 2026); the full-band recurrent bottleneck
+is in the spirit of FullSubNet (ICASSP 2021). Tensors are ``[frames, batch, bands, channels]`` throughout, so that
+neither the recurrent layers nor the convolutions need a transposition.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from models.network import StreamingNetwork, split_state
+
+COMPRESSION = 0.3
+EPSILON = 1e-12
+
+
+@dataclasses.dataclass(frozen=True)
+class CrnConfig:
+    """Widths of a ``crn``. Pruning makes them smaller, one by one.
+
+    Attributes:
+        channels: Channels of the encoder and the decoder, at a quarter of the bins.
+        subband_channels: Channels of the recurrent blocks, at an eighth of the bins.
+        subband_units: Units of each block's GRU that the sub-bands share.
+        fullband_units: Units of each block's GRU that sees all sub-bands.
+        depth: Convolutions in the encoder, and in the decoder.
+    """
+
+    channels: int = 32
+    subband_channels: int = 64
+    subband_units: tuple[int, ...] = (64, 64, 64)
+    fullband_units: tuple[int, ...] = (96, 96, 96)
+    depth: int = 2
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "subband_units", tuple(self.subband_units))
+        object.__setattr__(self, "fullband_units", tuple(self.fullband_units))
+        if len(self.subband_units) != len(self.fullband_units):
+            raise ValueError("subband_units and fullband_units must name the same number of blocks")
+        widths = (self.channels, self.subband_channels, self.depth, *self.subband_units, *self.fullband_units)
+        if min(widths) < 1:
+            raise ValueError("every width of a crn must be at least 1")
+
+
+class ChannelNorm(nn.BatchNorm1d):
+    """Batch normalisation over the last dimension; folded into its neighbour before export."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return super().forward(x.reshape(-1, x.shape[-1])).view(x.shape)
+
+
+class FrequencyConv(nn.Conv2d):
+    """Convolution along the bands of ``[frames, batch, bands, channels]``."""
+
+    def __init__(self, inputs: int, outputs: int, taps: int, stride: int = 1, bias: bool = False) -> None:
+        super().__init__(inputs, outputs, (1, taps), (1, stride), (0, (taps - stride + 1) // 2), bias=bias)
+        self.to(memory_format=torch.channels_last)
+
+    def forward(self, x: Tensor) -> Tensor:
+        frames, batch, bands, channels = x.shape
+        y = super().forward(x.reshape(frames * batch, 1, bands, channels).permute(0, 3, 1, 2))
+        return y.permute(0, 2, 3, 1).reshape(frames, batch, -1, self.out_channels)
+
+
+class SubbandLayer(nn.Module):
+    """Residual GRU over time, the same for every sub-band."""
+
+    def __init__(self, channels: int, units: int) -> None:
+        super().__init__()
+        self.gru = nn.GRU(channels, units)
+        self.project = nn.Linear(units, channels, bias=False)
+        self.norm = ChannelNorm(channels)
+
+    def forward(self, x: Tensor, hidden: Tensor) -> tuple[Tensor, Tensor]:
+        frames, batch, bands, channels = x.shape
+        y, hidden = self.gru(x.reshape(frames, batch * bands, channels), hidden.reshape(1, batch * bands, -1))
+        return x + self.norm(self.project(y)).view(x.shape), hidden.reshape(batch, -1)
+
+
+class FullbandLayer(nn.Module):
+    """Residual GRU over time behind a linear layer that sees every channel of every sub-band."""
+
+    def __init__(self, bands: int, channels: int, units: int) -> None:
+        super().__init__()
+        self.reduce = nn.Linear(bands * channels, units)
+        self.gru = nn.GRU(units, units)
+        self.expand = nn.Linear(units, bands * channels)
+
+    def forward(self, x: Tensor, hidden: Tensor) -> tuple[Tensor, Tensor]:
+        y = self.reduce(x.flatten(2))
+        z, hidden = self.gru(y, hidden.unsqueeze(0))
+        return x + self.expand(y + z).view(x.shape), hidden.squeeze(0)
+
+
+class DecoderLayer(nn.Module):
+    """Residual convolution that takes the encoder's output of the same depth in."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.join = nn.Linear(2 * channels, channels, bias=False)
+        self.join_norm = ChannelNorm(channels)
+        self.conv = FrequencyConv(channels, channels, 3)
+        self.conv_norm = ChannelNorm(channels)
+
+    def forward(self, x: Tensor, skip: Tensor) -> Tensor:
+        y = self.join_norm(self.join(torch.cat([x, skip], dim=-1)))
+        return x + functional.silu(self.conv_norm(self.conv(y)))
+
+
+class Crn(StreamingNetwork):
+    """See the module's docstring. Latency: one window of 20 ms."""
+
+    family = "crn"
+    hop = 160
+    window = 320
+    delay = 160
+    bins = 160  # of 161: the one at 8 kHz is dropped
+    bands = 20
+
+    def __init__(self, config: CrnConfig | None = None) -> None:
+        super().__init__()
+        self.config = config = config or CrnConfig()
+        channels, wide = config.channels, config.subband_channels
+        self.register_buffer("analysis_window", torch.hann_window(self.window).sqrt(), persistent=False)
+        self.entry = FrequencyConv(3, channels, 8, stride=4)
+        self.entry_norm = ChannelNorm(channels)
+        self.encoder = nn.ModuleList(FrequencyConv(channels, channels, 3) for _ in range(config.depth))
+        self.encoder_norms = nn.ModuleList(ChannelNorm(channels) for _ in range(config.depth))
+        self.down = FrequencyConv(channels, wide, 4, stride=2)
+        self.down_norm = ChannelNorm(wide)
+        self.subband = nn.ModuleList(SubbandLayer(wide, units) for units in config.subband_units)
+        self.fullband = nn.ModuleList(FullbandLayer(self.bands, wide, units) for units in config.fullband_units)
+        self.up = nn.Linear(wide, 2 * channels, bias=False)
+        self.up_norm = ChannelNorm(channels)
+        self.decoder = nn.ModuleList(DecoderLayer(channels) for _ in range(config.depth))
+        self.mask = FrequencyConv(channels, 8, 3, bias=True)
+        assert self.mask.bias is not None
+        with torch.no_grad():  # start from a mask near 1
+            self.mask.weight.mul_(0.3)
+            self.mask.bias.zero_()[::2] = 1.0
+
+    def hyperparameters(self) -> dict[str, Any]:
+        return dataclasses.asdict(self.config)
+
+    @property
+    def state_sizes(self) -> dict[str, int]:
+        sizes = {"history": self.window - self.hop, "overlap": self.window - self.hop}
+        sizes |= {f"subband{i}": self.bands * units for i, units in enumerate(self.config.subband_units)}
+        sizes |= {f"fullband{i}": units for i, units in enumerate(self.config.fullband_units)}
+        return sizes
+
+    def macs_per_second(self) -> int:
+        config, wide, channels = self.config, self.config.subband_channels, self.config.channels
+        high, low = 2 * self.bands, self.bands
+        macs = 2 * self.window * 2 * self.bins  # the two transforms, as matrix products
+        macs += high * 3 * 8 * channels + config.depth * high * 3 * channels * channels
+        macs += low * 4 * channels * wide + low * wide * 2 * channels
+        for units in config.subband_units:
+            macs += low * (3 * units * (wide + units) + units * wide)
+        for units in config.fullband_units:
+            macs += 2 * low * wide * units + 6 * units * units
+        macs += config.depth * high * (2 + 3) * channels * channels + high * 3 * channels * 8
+        return macs * self.sample_rate // self.hop
+
+    def step(self, audio: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
+        parts = split_state(state, self.state_sizes)
+        audio = torch.cat([parts["history"], audio], dim=1)
+        spectrum = self._analyse(audio)
+        masked, hidden = self._mask(spectrum, parts)
+        enhanced, overlap = self._synthesise(masked, parts["overlap"])
+        history = audio[:, -(self.window - self.hop) :]
+        return enhanced, torch.cat([history, overlap, *hidden], dim=1)
+
+    def _analyse(self, audio: Tensor) -> Tensor:
+        """Samples ``[batch, window + (frames - 1) * hop]`` to spectra ``[frames, batch, bins, 2]``."""
+        frames = audio.unfold(1, self.window, self.hop).transpose(0, 1)
+        return torch.view_as_real(torch.fft.rfft(frames * self.analysis_window)[..., : self.bins])
+
+    def _synthesise(self, spectrum: Tensor, overlap: Tensor) -> tuple[Tensor, Tensor]:
+        """Spectra to samples ``[batch, frames * hop]`` by overlap-add, and the part still to be completed."""
+        frames = torch.fft.irfft(torch.view_as_complex(spectrum.contiguous()), n=self.window)
+        frames = (frames * self.analysis_window).transpose(0, 1)
+        first, second = frames[..., : self.hop], frames[..., self.hop :]
+        carried = torch.cat([overlap.unsqueeze(1), second[:, :-1]], dim=1)
+        return (first + carried).flatten(1), second[:, -1]
+
+    def _mask(self, spectrum: Tensor, parts: dict[str, Tensor]) -> tuple[Tensor, list[Tensor]]:
+        power = spectrum.square().sum(-1, keepdim=True) + EPSILON
+        compressed = spectrum * power ** ((COMPRESSION - 1) / 2)
+        mask, hidden = self._network(torch.cat([compressed, power ** (COMPRESSION / 2)], dim=-1), parts)
+        real = compressed[..., 0] * mask[..., 0] - compressed[..., 1] * mask[..., 1]
+        imaginary = compressed[..., 0] * mask[..., 1] + compressed[..., 1] * mask[..., 0]
+        masked = torch.stack([real, imaginary], dim=-1)
+        power = masked.square().sum(-1, keepdim=True) + EPSILON
+        return masked * power ** ((1 / COMPRESSION - 1) / 2), hidden
+
+    def _network(self, x: Tensor, parts: dict[str, Tensor]) -> tuple[Tensor, list[Tensor]]:
+        frames, batch, bins, _ = x.shape
+        x = functional.silu(self.entry_norm(self.entry(x)))
+        skips = []
+        for conv, norm in zip(self.encoder, self.encoder_norms, strict=True):
+            x = x + functional.silu(norm(conv(x)))
+            skips.append(x)
+        x = self.down_norm(self.down(x))
+        subband_hidden, fullband_hidden = [], []
+        for index, (subband, fullband) in enumerate(zip(self.subband, self.fullband, strict=True)):
+            x, hidden = subband(x, parts[f"subband{index}"].to(x.dtype))
+            subband_hidden.append(hidden.float())
+            x, hidden = fullband(x, parts[f"fullband{index}"].to(x.dtype))
+            fullband_hidden.append(hidden.float())
+        x = self.up_norm(self.up(x).view(frames, batch, 2 * self.bands, -1))
+        for layer in self.decoder:
+            x = layer(x, skips.pop())
+        mask = self.mask(x).reshape(frames, batch, bins, 2).float()
+        return mask, subband_hidden + fullband_hidden

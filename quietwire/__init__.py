@@ -1,0 +1,1 @@
+"""Quietwire: streaming real-time speech denoising. The command line lives in ``quietwire.cli``."""
