@@ -1,0 +1,33 @@
+"""The command line ``quietwire``: commands of the service, of the client and of the offline work, put together."""
+
+from __future__ import annotations
+
+import sys
+
+import typer
+
+import compression.cli
+import quietwire.stream
+import service.cli
+
+app = typer.Typer(
+    name="quietwire",
+    help="Streaming real-time speech denoising: serve, enhance, train and compress.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+service.cli.register(app)
+quietwire.stream.register(app)
+compression.cli.register(app)
+
+USER_ERRORS = (*service.cli.USER_ERRORS, *quietwire.stream.USER_ERRORS, *compression.cli.USER_ERRORS)
+
+
+def main() -> None:
+    """Run a command; what the user can put right is one sentence and exit code 1."""
+    try:
+        app()
+    except USER_ERRORS as error:
+        print(f"quietwire: {error}", file=sys.stderr)
+        sys.exit(1)

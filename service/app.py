@@ -1,0 +1,128 @@
+"""The FastAPI application, its errors, and the server that drains before it stops."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import socket
+from collections.abc import AsyncIterator, Awaitable, Callable
+from pathlib import Path
+
+import uvicorn
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import FileResponse, JSONResponse, Response
+from starlette.exceptions import HTTPException
+
+from models.zoo import Zoo, load_zoo
+from service import http, websocket
+from service.errors import STATUSES, Code, ServiceError
+from service.runtime import Runtime
+from service.settings import Settings
+
+OPEN_PATHS = {"/", "/healthz", "/readyz", "/docs", "/openapi.json"}
+PAGE = Path(__file__).parent / "web" / "index.html"
+log = logging.getLogger(__name__)
+
+
+def create_app(settings: Settings, zoo: Zoo | None = None) -> FastAPI:
+    """The application; variants are loaded when it starts unless they are given.
+
+    Args:
+        settings: Of the service.
+        zoo: Loaded variants.
+    """
+
+    @contextlib.asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        app.state.runtime = Runtime(settings, zoo or load_zoo(settings.zoo, settings.variants))
+        app.state.runtime.start()
+        try:
+            yield
+        finally:
+            app.state.runtime.stop()
+
+    app = FastAPI(title="Quietwire", description="Streaming real-time speech denoising.", lifespan=lifespan)
+    app.include_router(http.router)
+    app.include_router(websocket.router)
+    app.middleware("http")(_authorize)
+    app.add_exception_handler(ServiceError, _service_error)
+    app.add_exception_handler(RequestValidationError, _validation_error)
+    app.add_exception_handler(HTTPException, _http_exception)
+    app.add_exception_handler(Exception, _unexpected)
+
+    @app.get("/", include_in_schema=False)
+    async def page() -> FileResponse:
+        return FileResponse(PAGE)
+
+    return app
+
+
+async def _authorize(request: Request, call_next: Callable[[Request], Awaitable[Response]]) -> Response:
+    runtime: Runtime = request.app.state.runtime
+    try:
+        runtime.check_origin(request.headers)
+        if request.url.path not in OPEN_PATHS:
+            runtime.authorize(request.headers, request.query_params.get("token"))
+    except ServiceError as error:
+        return _answer(request, error)
+    return await call_next(request)
+
+
+def _answer(request: Request, error: ServiceError) -> JSONResponse:
+    runtime: Runtime = request.app.state.runtime
+    runtime.metrics.errors.labels(error.code).inc()
+    headers = {"Retry-After": http.RETRY_SECONDS} if error.status == 503 else {}
+    return JSONResponse(error.as_json(), error.status, headers)
+
+
+async def _service_error(request: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, ServiceError)
+    return _answer(request, error)
+
+
+async def _validation_error(request: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, RequestValidationError)
+    problem = error.errors()[0]
+    name, message = problem["loc"][-1], problem["msg"][0].lower() + problem["msg"][1:]
+    return _answer(request, ServiceError("bad_request", f"The parameter {name!r} is not valid: {message}."))
+
+
+async def _http_exception(request: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, HTTPException)
+    codes: dict[int, Code] = {status: code for code, status in STATUSES.items()}
+    code = "not_found" if error.status_code == 404 else codes.get(error.status_code, "bad_request")
+    return JSONResponse({"code": code, "message": f"{error.detail}."}, error.status_code, error.headers)
+
+
+async def _unexpected(request: Request, error: Exception) -> JSONResponse:
+    return _answer(request, ServiceError("internal", "The server failed to answer this request: try again."))
+
+
+class Server(uvicorn.Server):
+    """Uvicorn that lets live streams finish before it closes their connections."""
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Drain, then stop as uvicorn does."""
+        app = self.config.loaded_app
+        while not isinstance(app, FastAPI):  # uvicorn wraps the application
+            app = app.app
+        await app.state.runtime.drain()
+        await super().shutdown(sockets)
+
+
+def make_server(settings: Settings, zoo: Zoo | None = None) -> Server:
+    """A server that is not started yet; ``run`` serves until SIGTERM or SIGINT."""
+    config = uvicorn.Config(
+        create_app(settings, zoo),
+        host=settings.host,
+        port=settings.port,
+        ws="websockets-sansio",
+        ws_per_message_deflate=False,
+        ws_max_size=2 * settings.max_message_bytes,
+        access_log=False,  # request lines would carry tokens
+        log_level="warning",
+        timeout_graceful_shutdown=5,
+        server_header=False,
+    )
+    return Server(config)

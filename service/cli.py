@@ -1,0 +1,157 @@
+"""Commands that serve, enhance files without a server, and list variants."""
+
+from __future__ import annotations
+
+import logging
+import os
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.table import Table
+
+from models.card import Family, VariantName
+from models.zoo import SHIPPED, Variant, ZooError, load_variant, load_zoo
+from service.errors import ServiceError
+from service.files import MEDIA_TYPES, Format, enhance_file
+from service.settings import Settings, SettingsError, load_settings
+
+AUDIO_SUFFIXES = {".wav", ".flac", ".ogg", ".opus", ".mp3"}
+USER_ERRORS: tuple[type[Exception], ...] = (SettingsError, ZooError, ServiceError, OSError)
+
+ZooOption = Annotated[Path, typer.Option(help="Folder with <model>/<variant>.onnx and their cards.")]
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands of this module."""
+    for command in (serve, settings, enhance, variants):
+        app.command()(command)
+
+
+def serve(
+    host: Annotated[str | None, typer.Option(help="Address to listen on.")] = None,
+    port: Annotated[int | None, typer.Option(help="Port to listen on; 0 takes a free one.")] = None,
+    config: Annotated[Path | None, typer.Option(help="TOML file with settings; see `quietwire settings`.")] = None,
+    zoo: Annotated[Path | None, typer.Option(help="Folder with the variants.")] = None,
+    model: Annotated[Family | None, typer.Option(help="Default model.")] = None,
+    variant: Annotated[VariantName | None, typer.Option(help="Default variant.")] = None,
+    max_streams: Annotated[int | None, typer.Option(help="Live streams admitted at once, at most.")] = None,
+    drain_seconds: Annotated[float | None, typer.Option(help="Time that streams get to finish at a stop.")] = None,
+    log_level: Annotated[str | None, typer.Option(help="debug, info, warning or error.")] = None,
+) -> None:
+    """Start the service. Every setting can also come from QUIETWIRE_… variables or a TOML file."""
+    from service.app import make_server
+
+    chosen = load_settings(
+        config,
+        host=host,
+        port=port,
+        zoo=zoo,
+        default_model=model,
+        default_variant=variant,
+        max_streams=max_streams,
+        drain_seconds=drain_seconds,
+        log_level=log_level,
+    )
+    logging.basicConfig(level=chosen.log_level.upper(), format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    loaded = load_zoo(chosen.zoo, chosen.variants)
+    typer.echo(f"Quietwire on http://{chosen.host}:{chosen.port} with {', '.join(loaded.names)} (Ctrl-C stops it)")
+    server = make_server(chosen, loaded)
+    server.run()
+    if not server.started:
+        raise typer.Exit(1)
+
+
+def settings() -> None:
+    """List every setting, its default and its environment variable."""
+    table = Table("name", "environment", "default", "meaning")
+    for name, field in Settings.model_fields.items():
+        table.add_row(name, f"QUIETWIRE_{name.upper()}", str(field.default), field.description)
+    Console().print(table)
+
+
+def enhance(
+    source: Annotated[Path, typer.Argument(help="Audio file, or a folder of them.")],
+    target: Annotated[Path, typer.Argument(help="File to write, or a folder when the source is one.")],
+    model: Annotated[Family, typer.Option(help="Network.")] = "crn",
+    variant: Annotated[VariantName | None, typer.Option(help="Variant; `combined` where it exists, else `original`.")] = None,
+    attenuation_limit_db: Annotated[float, typer.Option(min=0, max=100, help="Lower noise by at most this much.")] = 100.0,
+    zoo: ZooOption = SHIPPED,
+) -> None:
+    """Enhance audio files without a server; a file that fails does not stop the others."""
+    jobs = _jobs(source, target)
+    network = _choose(zoo, model, variant)
+    console = Console(stderr=True)
+    failed = 0
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=console, disable=not console.is_terminal) as progress:
+        task = progress.add_task("enhancing", total=len(jobs))
+        for read, write in jobs:
+            progress.update(task, description=read.name)
+            try:
+                console.print(_enhance_one(read, write, network, attenuation_limit_db))
+            except ServiceError as error:
+                failed += 1
+                console.print(f"{read}: {error}")
+            progress.advance(task)
+    if failed:
+        raise typer.Exit(1)
+
+
+def variants(zoo: ZooOption = SHIPPED) -> None:
+    """List the variants of a zoo with what they cost and how good they are."""
+    table = Table("variant", "bytes", "ratio", "parameters", "MMAC/s", "latency ms", "PESQ", "STOI", "SI-SDR dB", "measured on")
+    for one in load_zoo(zoo).variants.values():
+        card = one.card
+        scores = card.evaluation.scores if card.evaluation else {}
+        figures = [f"{scores[name].mean:.3f}" if name in scores else "–" for name in ("pesq", "stoi", "si_sdr")]
+        table.add_row(
+            one.name,
+            str(card.bytes),
+            f"{card.size_ratio:.4f}",
+            str(card.parameters),
+            f"{card.macs_per_second / 1e6:.0f}",
+            f"{card.algorithmic_latency_ms:g}",
+            *figures,
+            card.evaluation.set_name if card.evaluation else "–",
+        )
+    Console().print(table)
+
+
+def _choose(zoo: Path, model: Family, variant: VariantName | None) -> Variant:
+    if variant is None:
+        variant = "combined" if (zoo / model / "combined.onnx").exists() else "original"
+    return load_variant(zoo / model / f"{variant}.onnx", threads=os.cpu_count() or 1)
+
+
+def _jobs(source: Path, target: Path) -> list[tuple[Path, Path]]:
+    """Pairs of files to read and write."""
+    if source.is_dir():
+        files = sorted(path for path in source.rglob("*") if path.suffix.lower() in AUDIO_SUFFIXES)
+        if not files:
+            raise ServiceError("bad_request", f"{source} holds no audio files ({', '.join(sorted(AUDIO_SUFFIXES))}).")
+        return [(path, _writable(target / path.relative_to(source))) for path in files]
+    return [(source, _writable(target / source.name if target.is_dir() else target))]
+
+
+def _writable(path: Path) -> Path:
+    """The path, with a suffix of a format that can be written."""
+    return path if path.suffix.lower().lstrip(".") in MEDIA_TYPES else path.with_suffix(".wav")
+
+
+def _enhance_one(read: Path, write: Path, variant: Variant, limit_db: float) -> str:
+    if read.resolve() == write.resolve():
+        raise ServiceError("bad_request", "The result would overwrite the recording: name another file.")
+    write.parent.mkdir(parents=True, exist_ok=True)
+    format_: Format = write.suffix.lower().lstrip(".")  # type: ignore[assignment]
+    partial = write.with_name(write.name + ".part")
+    try:
+        with read.open("rb") as source, partial.open("wb+") as sink:
+            report = enhance_file(source, sink, variant, format_=format_, attenuation_limit_db=limit_db)
+        partial.replace(write)
+    finally:
+        partial.unlink(missing_ok=True)
+    speed = 1 / report.real_time_factor if report.real_time_factor else 0.0
+    return f"{read} -> {write}: {report.audio_seconds:.2f} s, {speed:.0f}x real time"

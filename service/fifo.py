@@ -1,0 +1,55 @@
+"""A queue of samples that keeps arrays as they come and copies each sample once."""
+
+from __future__ import annotations
+
+from collections import deque
+
+import numpy as np
+import numpy.typing as npt
+
+Array = npt.NDArray[np.float32]
+
+
+class SampleFifo:
+    """First in, first out, in arrays ``[channels, samples]`` of any length."""
+
+    def __init__(self, channels: int) -> None:
+        self._channels = channels
+        self._arrays: deque[Array] = deque()
+        self._taken = 0  # samples of the first array that are gone
+        self._length = 0
+
+    def __len__(self) -> int:
+        return self._length
+
+    def append(self, audio: Array) -> None:
+        """Add samples at the end; the array is kept, so it must not be changed afterwards."""
+        if audio.shape[1]:
+            self._arrays.append(audio)
+            self._length += audio.shape[1]
+
+    def take(self, count: int) -> Array:
+        """Remove and return the first ``count`` samples, ``[channels, count]``.
+
+        Raises:
+            ValueError: There are not that many.
+        """
+        if count > self._length:
+            raise ValueError(f"{count} samples asked for, {self._length} there")
+        out = np.empty((self._channels, count), dtype=np.float32)
+        done = 0
+        while done < count:
+            first = self._arrays[0]
+            part = first[:, self._taken : self._taken + count - done]
+            out[:, done : done + part.shape[1]] = part
+            done += part.shape[1]
+            self._taken += part.shape[1]
+            if self._taken == first.shape[1]:
+                self._arrays.popleft()
+                self._taken = 0
+        self._length -= count
+        return out
+
+    def drop(self, count: int) -> None:
+        """Remove up to ``count`` samples."""
+        self.take(min(count, self._length))

@@ -1,0 +1,172 @@
+"""Enhancing audio files: decoded, enhanced and encoded block by block, so memory does not grow with length.
+
+Used by ``POST /enhance`` and by ``quietwire enhance``. The result has the input's length, rate and channels.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from collections.abc import Callable
+from typing import BinaryIO, Literal
+
+import numpy as np
+import numpy.typing as npt
+import soundfile
+import soxr
+
+from models.offline import OfflineEnhancer
+from models.zoo import Variant
+from service.attenuation import dry_gain
+from service.errors import ServiceError
+from service.fifo import SampleFifo
+
+Array = npt.NDArray[np.float32]
+Format = Literal["wav", "flac", "ogg"]
+
+BLOCK_SECONDS = 2.0
+MEDIA_TYPES: dict[Format, str] = {"wav": "audio/wav", "flac": "audio/flac", "ogg": "audio/ogg"}
+READABLE = {"WAV", "WAVEX", "RF64", "FLAC", "OGG", "MP3"}
+_WAV_SUBTYPES = {"PCM_U8", "PCM_16", "PCM_24", "PCM_32", "FLOAT", "DOUBLE"}
+
+
+@dataclasses.dataclass(frozen=True)
+class FileReport:
+    """What enhancing a file took: its length, and seconds by stage."""
+
+    audio_seconds: float
+    decode: float
+    enhance: float
+    encode: float
+
+    @property
+    def real_time_factor(self) -> float:
+        """Processing time over audio time."""
+        return (self.decode + self.enhance + self.encode) / self.audio_seconds if self.audio_seconds else 0.0
+
+
+def open_audio(source: BinaryIO) -> soundfile.SoundFile:
+    """Open a file of an allowed format.
+
+    Raises:
+        ServiceError: It is no audio file, or its format, rate or channels are not supported.
+    """
+    try:
+        audio = soundfile.SoundFile(source)
+    except (soundfile.LibsndfileError, RuntimeError, TypeError) as error:
+        message = "The body is not an audio file that can be read: send WAV, FLAC, Ogg Vorbis, Ogg Opus or MP3."
+        raise ServiceError("unsupported_media", message) from error
+    if audio.format not in READABLE:
+        raise ServiceError("unsupported_media", f"{audio.format} files are not supported: send WAV, FLAC, Ogg or MP3.")
+    if not 8000 <= audio.samplerate <= 192_000:
+        raise ServiceError("unprocessable", f"A rate of {audio.samplerate} Hz is not supported: send 8000 to 192000 Hz.")
+    if audio.channels not in (1, 2):
+        raise ServiceError("unprocessable", f"{audio.channels} channels are not supported: send mono or stereo.")
+    return audio
+
+
+def output_subtype(source: soundfile.SoundFile, format_: Format) -> str:
+    """Encoding of the result: of the same sample width where the format has it."""
+    subtype: str = source.subtype
+    if format_ == "ogg":
+        return "VORBIS"
+    if format_ == "flac":
+        return "PCM_24" if subtype in ("PCM_24", "PCM_32", "FLOAT", "DOUBLE") else "PCM_16"
+    return subtype if subtype in _WAV_SUBTYPES else "PCM_16"
+
+
+class _Converter:
+    """A signal through the network at its own rate: resampled, enhanced, resampled back, aligned and of equal length."""
+
+    def __init__(self, variant: Variant, rate: int, channels: int, attenuation_limit_db: float) -> None:
+        self._enhancer = OfflineEnhancer(variant, channels)
+        self._channels, self._dry_gain = channels, np.float32(dry_gain(attenuation_limit_db))
+        self._down = self._up = None
+        if rate != variant.sample_rate:
+            self._down = soxr.ResampleStream(rate, variant.sample_rate, channels, dtype="float32")
+            self._up = soxr.ResampleStream(variant.sample_rate, rate, channels, dtype="float32")
+        self._rate = rate
+        self._dry, self._wet = SampleFifo(channels), SampleFifo(channels)
+
+    def feed(self, audio: Array) -> Array:
+        """Input and what is ready of the output, both ``[channels, samples]``."""
+        self._dry.append(audio)
+        return self._ready(self._resample(self._up, self._enhancer.feed(self._resample(self._down, audio))))
+
+    def flush(self) -> Array:
+        """The rest of the output."""
+        # resamplers round the length: a little silence at the end makes sure that there is enough
+        silence = np.zeros((self._channels, self._rate // 20), dtype=np.float32)
+        rest = self._enhancer.feed(self._resample(self._down, silence, last=True))
+        rest = np.concatenate([rest, self._enhancer.flush()], axis=1)
+        return self._ready(self._resample(self._up, rest, last=True))
+
+    def _resample(self, stream: soxr.ResampleStream | None, audio: Array, last: bool = False) -> Array:
+        if stream is None:
+            return audio
+        return np.asarray(stream.resample_chunk(np.ascontiguousarray(audio.T), last=last)).reshape(-1, self._channels).T
+
+    def _ready(self, enhanced: Array) -> Array:
+        self._wet.append(enhanced)
+        count = min(len(self._wet), len(self._dry))
+        dry, wet = self._dry.take(count), self._wet.take(count)
+        return wet if self._dry_gain == 0 else np.asarray(dry * self._dry_gain + wet * (1 - self._dry_gain), dtype=np.float32)
+
+
+def enhance_file(
+    source: BinaryIO,
+    target: BinaryIO,
+    variant: Variant,
+    *,
+    format_: Format = "wav",
+    attenuation_limit_db: float = 100.0,
+    max_seconds: float = float("inf"),
+    progress: Callable[[float], None] = lambda seconds: None,
+) -> FileReport:
+    """Enhance one file.
+
+    Args:
+        source: WAV, FLAC, Ogg or MP3, 8 to 192 kHz, mono or stereo; seekable.
+        target: Gets the result; seekable.
+        variant: The network.
+        format_: Of the result.
+        attenuation_limit_db: Noise is lowered by at most this much; 0 gives the input back.
+        max_seconds: Longest input, decoded.
+        progress: Called with the seconds of audio that are done.
+
+    Raises:
+        ServiceError: Not a supported file, too long, empty or damaged.
+    """
+    audio = open_audio(source)
+    rate, channels = audio.samplerate, audio.channels
+    converter = _Converter(variant, rate, channels, attenuation_limit_db)
+    spent = dict.fromkeys(("decode", "enhance", "encode"), 0.0)
+    done = 0
+    try:
+        out = soundfile.SoundFile(target, "w", rate, channels, output_subtype(audio, format_), format=format_.upper())
+    except (soundfile.LibsndfileError, TypeError) as error:
+        raise ServiceError("unprocessable", f"{format_} cannot hold {channels} channels at {rate} Hz: ask for wav.") from error
+    with audio, out:
+        while True:
+            clock = time.perf_counter()
+            try:
+                block = audio.read(int(BLOCK_SECONDS * rate), dtype="float32", always_2d=True).T
+            except soundfile.LibsndfileError as error:
+                raise ServiceError("unprocessable", f"The file is damaged after {done / rate:.2f} s: send it whole.") from error
+            spent["decode"] += time.perf_counter() - clock
+            done += block.shape[1]
+            if done > max_seconds * rate:
+                raise ServiceError("too_large", f"The recording is longer than {max_seconds:g} s: send it in parts.")
+            clock = time.perf_counter()
+            sound = np.clip(np.nan_to_num(block, nan=0.0, posinf=1.0, neginf=-1.0), -1, 1)
+            enhanced = converter.feed(sound) if block.shape[1] else converter.flush()
+            spent["enhance"] += time.perf_counter() - clock
+            clock = time.perf_counter()
+            out.write(enhanced.T)
+            spent["encode"] += time.perf_counter() - clock
+            progress(done / rate)
+            if not block.shape[1]:
+                break
+    if not done:
+        raise ServiceError("unprocessable", "The file holds no samples: send a recording.")
+    return FileReport(audio_seconds=done / rate, **spent)

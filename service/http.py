@@ -1,0 +1,206 @@
+"""HTTP: files through ``POST /enhance``, the list of variants, health, readiness and metrics."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import tempfile
+from collections.abc import AsyncIterator
+from typing import Annotated, Any, BinaryIO, cast
+
+from fastapi import APIRouter, Query, Request
+from fastapi.responses import JSONResponse, Response, StreamingResponse
+from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+from starlette.datastructures import UploadFile
+from starlette.formparsers import MultiPartException
+from starlette.requests import ClientDisconnect
+
+from models.zoo import Variant
+from service.errors import ServiceError
+from service.files import MEDIA_TYPES, FileReport, Format, enhance_file
+from service.runtime import Runtime
+from service.session import describe
+
+router = APIRouter()
+SPOOL_BYTES = 8 << 20  # larger files lie on disk while they are worked on
+RETRY_SECONDS = "2"
+
+_ERRORS: dict[int | str, dict[str, Any]] = {
+    status: {"description": text, "content": {"application/json": {"example": {"code": code, "message": "…"}}}}
+    for status, code, text in (
+        (400, "bad_request", "A parameter is out of range, or the body is malformed"),
+        (401, "unauthorized", "API key missing or wrong"),
+        (404, "unknown_model", "Model or variant not loaded"),
+        (413, "too_large", "File too large or too long"),
+        (415, "unsupported_media", "Not a supported kind of audio file"),
+        (422, "unprocessable", "A damaged or empty file, or an unsupported rate or number of channels"),
+        (503, "overloaded", "No room at the moment; see Retry-After"),
+    )
+}
+
+
+def runtime_of(request: Request) -> Runtime:
+    """What the process shares."""
+    runtime: Runtime = request.app.state.runtime
+    return runtime
+
+
+@router.post(
+    "/enhance",
+    response_class=Response,
+    responses={
+        200: {"description": "The enhanced file", "content": {"audio/wav": {}, "audio/flac": {}, "audio/ogg": {}}},
+        **_ERRORS,
+    },
+    openapi_extra={
+        "requestBody": {
+            "required": True,
+            "content": {
+                "multipart/form-data": {
+                    "schema": {
+                        "type": "object",
+                        "required": ["file"],
+                        "properties": {"file": {"type": "string", "format": "binary"}},
+                    }
+                },
+                "application/octet-stream": {"schema": {"type": "string", "format": "binary"}},
+                "audio/*": {"schema": {"type": "string", "format": "binary"}},
+            },
+        }
+    },
+)
+async def enhance(
+    request: Request,
+    model: str | None = None,
+    variant: str | None = None,
+    attenuation_limit_db: Annotated[float, Query(ge=0, le=100, allow_inf_nan=False)] = 100.0,
+    output_format: Annotated[Format, Query(alias="format")] = "wav",
+) -> Response:
+    """Enhance a recording: the same length, rate and channels come back."""
+    runtime = runtime_of(request)
+    chosen = runtime.variant(model, variant)
+    with contextlib.ExitStack() as stack:
+        target = cast("BinaryIO", stack.enter_context(tempfile.SpooledTemporaryFile(SPOOL_BYTES)))
+        with runtime.upload_slot():
+            async with _body(request, runtime.settings.max_file_bytes) as source:
+                report = await asyncio.get_running_loop().run_in_executor(
+                    runtime.uploads,
+                    lambda: enhance_file(
+                        source,
+                        target,
+                        chosen,
+                        format_=output_format,
+                        attenuation_limit_db=attenuation_limit_db,
+                        max_seconds=runtime.settings.max_file_seconds,
+                    ),
+                )
+        stack.pop_all()  # from here on the answer closes it
+    runtime.metrics.file_seconds.labels(chosen.name).inc(report.audio_seconds)
+    size = target.seek(0, os.SEEK_END)
+    target.seek(0)
+    headers = {"Content-Length": str(size), **_headers(chosen, report)}
+    return StreamingResponse(_chunks(target), media_type=MEDIA_TYPES[output_format], headers=headers)
+
+
+async def _chunks(target: BinaryIO) -> AsyncIterator[bytes]:
+    with target:
+        while chunk := target.read(1 << 16):
+            yield chunk
+
+
+def _headers(variant: Variant, report: FileReport) -> dict[str, str]:
+    card = variant.card
+    stages = {"decode": report.decode, "enhance": report.enhance, "encode": report.encode}
+    return {
+        "X-Model": card.model,
+        "X-Variant": card.variant,
+        "X-Model-Bytes": str(card.bytes),
+        "X-Size-Ratio": f"{card.size_ratio:.4f}",
+        "X-Latency-Ms": f"{sum(stages.values()) * 1000:.1f}",
+        "X-Audio-Seconds": f"{report.audio_seconds:.4f}",
+        "X-Real-Time-Factor": f"{report.real_time_factor:.5f}",
+        "Server-Timing": ", ".join(f"{name};dur={seconds * 1000:.1f}" for name, seconds in stages.items()),
+    }
+
+
+@contextlib.asynccontextmanager
+async def _body(request: Request, limit: int) -> AsyncIterator[BinaryIO]:
+    """The uploaded file, from a form or the raw body, in a temporary file that is gone afterwards."""
+    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    too_large = ServiceError("too_large", f"The upload is over the limit of {limit} bytes: send a smaller file.")
+    length = request.headers.get("content-length", "")
+    if length.isdigit() and int(length) > limit + (1 << 16):
+        raise too_large
+    if kind == "multipart/form-data":
+        try:
+            async with request.form(max_files=1, max_fields=8) as form:
+                file = form.get("file")
+                if not isinstance(file, UploadFile):
+                    raise ServiceError("bad_request", 'The form has no file: put the recording in the field "file".')
+                if (file.size or 0) > limit:
+                    raise too_large
+                yield file.file
+        except MultiPartException as error:
+            raise ServiceError("bad_request", f"The form is malformed: {error.message}.") from error
+        return
+    if not kind.startswith("audio/") and kind != "application/octet-stream":
+        raise ServiceError(
+            "unsupported_media", "Send the file as multipart/form-data, or raw as audio/* or application/octet-stream."
+        )
+    with tempfile.SpooledTemporaryFile(SPOOL_BYTES) as spool:
+        received = 0
+        try:
+            async for chunk in request.stream():
+                received += len(chunk)
+                if received > limit:
+                    raise too_large
+                spool.write(chunk)
+        except ClientDisconnect as error:
+            raise ServiceError("bad_request", "The upload broke off: send it again.") from error
+        spool.seek(0)
+        yield cast("BinaryIO", spool)
+
+
+@router.get("/variants")
+async def variants(request: Request) -> JSONResponse:
+    """Every loaded model and variant with what it costs and how good it is."""
+    runtime = runtime_of(request)
+    default = runtime.variant(None, None)
+    rows = []
+    for one in runtime.zoo.variants.values():
+        card = one.card
+        rows.append(
+            {
+                **describe(one),
+                "macs_per_second": card.macs_per_second,
+                "algorithmic_latency_ms": card.algorithmic_latency_ms,
+                "sample_rate": one.sample_rate,
+                "hop_ms": one.hop / one.sample_rate * 1000,
+                "default": one is default,
+                "evaluation": card.evaluation.model_dump() if card.evaluation else None,
+            }
+        )
+    return JSONResponse({"variants": rows, "not_loaded": sorted(runtime.zoo.failures)})
+
+
+@router.get("/healthz")
+async def healthz() -> dict[str, str]:
+    """Whether the process is up."""
+    return {"status": "ok"}
+
+
+@router.get("/readyz", responses={503: _ERRORS[503]})
+async def readyz(request: Request) -> JSONResponse:
+    """Whether a new stream would be let in."""
+    runtime = runtime_of(request)
+    reason = runtime.not_ready_reason()
+    if reason is None:
+        return JSONResponse({"status": "ready", "variants": runtime.zoo.names})
+    return JSONResponse({"status": "not ready", "reason": reason}, 503, {"Retry-After": RETRY_SECONDS})
+
+
+@router.get("/metrics", response_class=Response)
+async def metrics(request: Request) -> Response:
+    """Prometheus metrics."""
+    return Response(generate_latest(runtime_of(request).metrics.registry), media_type=CONTENT_TYPE_LATEST)

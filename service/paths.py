@@ -1,0 +1,87 @@
+"""One variant's way through the engine for all channels of one stream, output aligned with the input."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+
+import numpy as np
+import numpy.typing as npt
+
+from models.zoo import Variant
+from service.engine import Engine, Fail, Timing
+from service.fifo import SampleFifo
+
+Array = npt.NDArray[np.float32]
+
+
+class Path:
+    """Lanes of one variant, one a channel.
+
+    Positions count samples of the stream at the model's rate.
+
+    Args:
+        engine: Where the lanes are.
+        variant: The network.
+        channels: Number of channels.
+        start: Position of the first sample that will be submitted.
+        begin: Position of the first sample wanted from ``take``; what comes before only warms the network up.
+        notify: Called when output has arrived.
+        fail: Called when the engine could not step a lane.
+
+    Raises:
+        MemoryError: The engine has no free row.
+    """
+
+    def __init__(
+        self, engine: Engine, variant: Variant, channels: int, start: int, begin: int, notify: Callable[[], None], fail: Fail
+    ) -> None:
+        self.variant, self.start, self.begin = variant, start, begin
+        self._engine, self._notify = engine, notify
+        self.fed = start
+        self._done = [start] * channels
+        self._skip = [variant.delay + begin - start] * channels
+        self._fifos = [SampleFifo(1) for _ in range(channels)]
+        self.timing = Timing(0.0, 0.0, 0)
+        self.compute_seconds = 0.0
+        self._lanes = []
+        try:
+            for channel in range(channels):
+                self._lanes.append(engine.open(variant, partial(self._deliver, channel), fail))
+        except MemoryError:
+            self.close()
+            raise
+
+    @property
+    def done(self) -> int:
+        """Position up to which the engine has stepped."""
+        return min(self._done)
+
+    @property
+    def available(self) -> int:
+        """Samples that ``take`` can give."""
+        return min(len(fifo) for fifo in self._fifos)
+
+    def submit(self, audio: Array, deadline: float) -> None:
+        """Hand whole hops ``[channels, hops * hop]`` to the engine."""
+        for lane, samples in zip(self._lanes, audio, strict=True):
+            self._engine.submit(lane, np.ascontiguousarray(samples), deadline)
+        self.fed += audio.shape[1]
+
+    def take(self, count: int) -> Array:
+        """The next output samples ``[channels, count]``."""
+        return np.concatenate([fifo.take(count) for fifo in self._fifos])
+
+    def close(self) -> None:
+        """Give the lanes back."""
+        for lane in self._lanes:
+            self._engine.close(lane)
+
+    def _deliver(self, channel: int, audio: Array, timing: Timing) -> None:
+        self._done[channel] += len(audio)
+        skipped = min(self._skip[channel], len(audio))
+        self._skip[channel] -= skipped
+        self._fifos[channel].append(audio[None, skipped:])
+        self.timing = timing
+        self.compute_seconds += timing.compute / timing.batch
+        self._notify()

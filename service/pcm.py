@@ -1,0 +1,59 @@
+"""Raw PCM on the wire: bytes to float32 ``[channels, samples]`` and back."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from service.errors import ServiceError
+
+Encoding = Literal["pcm_s16le", "pcm_f32le"]
+Array = npt.NDArray[np.float32]
+
+SAMPLE_BYTES: dict[Encoding, int] = {"pcm_s16le": 2, "pcm_f32le": 4}
+_HEADERS = {b"RIFF": "WAV", b"RF64": "WAV", b"fLaC": "FLAC", b"OggS": "Ogg", b"ID3\x03": "MP3", b"ID3\x04": "MP3"}
+
+
+def refuse_header(data: bytes) -> None:
+    """Refuse the first bytes of a stream when they open an audio file.
+
+    Raises:
+        ServiceError: They are the header of a WAV, FLAC, Ogg or MP3 file.
+    """
+    name = _HEADERS.get(data[:4])
+    if name is not None:
+        raise ServiceError("bad_request", f"This is a {name} file, not raw PCM: strip its header, or post it to /enhance.")
+
+
+def decode(data: bytes, encoding: Encoding, channels: int) -> tuple[Array, int]:
+    """Interleaved bytes to float32 ``[channels, samples]``, full scale ±1, and how many values had to be repaired.
+
+    NaN becomes 0, infinities and values beyond full scale become ±1.
+
+    Raises:
+        ServiceError: The bytes are not whole samples of every channel.
+    """
+    frame = SAMPLE_BYTES[encoding] * channels
+    if len(data) % frame:
+        raise ServiceError(
+            "bad_request",
+            f"A message of {len(data)} bytes is not a whole number of {frame}-byte samples ({encoding}, {channels} channels).",
+        )
+    if encoding == "pcm_s16le":
+        samples = np.frombuffer(data, dtype="<i2").astype(np.float32) / np.float32(32768)
+        return samples.reshape(-1, channels).T, 0
+    samples = np.frombuffer(data, dtype="<f4").astype(np.float32)
+    sound = np.abs(samples) <= 1
+    if sound.all():
+        return samples.reshape(-1, channels).T, 0
+    repaired = np.clip(np.nan_to_num(samples, nan=0.0, posinf=1.0, neginf=-1.0), -1, 1)
+    return repaired.reshape(-1, channels).T, int(len(sound) - np.count_nonzero(sound))
+
+
+def encode(audio: Array, encoding: Encoding) -> bytes:
+    """Float32 ``[channels, samples]`` to interleaved bytes; 16-bit values are rounded and saturate."""
+    if encoding == "pcm_s16le":
+        return np.clip(np.rint(audio.T * 32768), -32768, 32767).astype("<i2").tobytes()
+    return np.ascontiguousarray(audio.T, dtype="<f4").tobytes()

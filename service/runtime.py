@@ -1,0 +1,167 @@
+"""What all requests of one process share: settings, variants, engine, metrics, and who may come in."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import hmac
+import logging
+import os
+import threading
+import time
+from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from typing import Protocol
+
+from models.zoo import Variant, Zoo
+from service.engine import Engine
+from service.errors import ServiceError
+from service.metrics import Metrics
+from service.settings import Settings
+
+log = logging.getLogger(__name__)
+
+
+def _yield_to_live_streams() -> None:
+    """Lower the calling thread's priority, where the system has one for threads."""
+    with contextlib.suppress(AttributeError, OSError):
+        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), 10)
+
+
+class Live(Protocol):
+    """A live stream, as far as the runtime is concerned."""
+
+    def fail(self, error: ServiceError) -> None:
+        """End it with an error."""
+
+
+class Runtime:
+    """Made when the server starts, in its event loop; ``start`` and ``stop`` bracket its life."""
+
+    def __init__(self, settings: Settings, zoo: Zoo) -> None:
+        self.settings, self.zoo, self.metrics = settings, zoo, Metrics()
+        # a stream has up to two channels, and two paths while it switches its variant
+        self.engine = Engine(asyncio.get_running_loop(), 4 * settings.max_streams, self.metrics.observe_step)
+        self.uploads = ThreadPoolExecutor(settings.uploads, "upload", initializer=_yield_to_live_streams)
+        self.draining = False
+        self._streams: set[Live] = set()
+        self._upload_count = 0
+
+    def start(self) -> None:
+        """Start the engine."""
+        self.engine.start()
+
+    async def drain(self) -> None:
+        """Refuse what is new, let streams finish up to the drain time, then tell the rest."""
+        self.draining = True
+        end = time.monotonic() + self.settings.drain_seconds
+        if self._streams:
+            log.info("draining: %d streams have %g s to finish", len(self._streams), self.settings.drain_seconds)
+        while self._streams and time.monotonic() < end:
+            await asyncio.sleep(0.05)
+        for stream in list(self._streams):
+            stream.fail(ServiceError("restarting", "The server is being stopped: connect again."))
+        end = time.monotonic() + 2
+        while self._streams and time.monotonic() < end:
+            await asyncio.sleep(0.02)
+
+    def stop(self) -> None:
+        """Stop the engine and the upload threads."""
+        self.engine.stop()
+        self.uploads.shutdown(wait=False, cancel_futures=True)
+
+    def variant(self, model: str | None, variant: str | None) -> Variant:
+        """The variant asked for, or the default.
+
+        Raises:
+            ServiceError: It is not loaded; the message lists those that are.
+        """
+        settings, loaded = self.settings, self.zoo.variants
+        wanted_model, wanted_variant = model or settings.default_model, variant or settings.default_variant
+        found = self.zoo.get(wanted_model, wanted_variant)
+        if found is None and variant is None:  # the default may not be loaded: take what is, of the same model
+            candidates = [one for one in loaded.values() if model in (None, one.card.model)]
+            preferred = [one for one in candidates if one.card.model == wanted_model]
+            found = next(iter(preferred or candidates), None)
+        if found is None:
+            names = ", ".join(self.zoo.names)
+            raise ServiceError("unknown_model", f"{wanted_model}/{wanted_variant} is not loaded: use one of {names}.")
+        return found
+
+    def authorize(self, headers: Mapping[str, str], token: str | None) -> None:
+        """Check the API key, where one is asked for.
+
+        Raises:
+            ServiceError: Missing or wrong.
+        """
+        keys = [key.get_secret_value() for key in self.settings.api_keys]
+        if not keys:
+            return
+        scheme, _, bearer = headers.get("authorization", "").partition(" ")
+        given = bearer.strip() if scheme.lower() == "bearer" else token or ""
+        matches = [hmac.compare_digest(given.encode(), key.encode()) for key in keys]
+        if not any(matches):
+            raise ServiceError("unauthorized", "Give a valid API key as Authorization: Bearer … or as the parameter token.")
+
+    def check_origin(self, headers: Mapping[str, str]) -> None:
+        """Check the page that a browser connects from, where there is an allow-list.
+
+        Raises:
+            ServiceError: It is not on the list.
+        """
+        origin, allowed = headers.get("origin"), self.settings.allowed_origins
+        if allowed and origin is not None and origin not in allowed:
+            raise ServiceError("forbidden_origin", "This page may not connect: add its origin to the server's allowed_origins.")
+
+    def not_ready_reason(self) -> str | None:
+        """Why a new stream would not be let in now, or None."""
+        if self.draining:
+            return "draining"
+        if not self.engine.alive:
+            return "engine stopped"
+        return None if self.has_room else "no room for another stream"
+
+    @contextlib.contextmanager
+    def upload_slot(self) -> Iterator[None]:
+        """Count an upload while it lasts.
+
+        Raises:
+            ServiceError: As many are waiting as may, or the server is being stopped.
+        """
+        if self.draining or self._upload_count >= 2 * self.settings.uploads:
+            raise ServiceError("overloaded", "The server is busy with other files: send this one again in a moment.")
+        self._upload_count += 1
+        try:
+            yield
+        finally:
+            self._upload_count -= 1
+
+    @property
+    def has_room(self) -> bool:
+        """Whether another stream would be let in."""
+        return len(self._streams) < self.settings.max_streams and self.engine.load < self.settings.max_load
+
+    def admit(self, variant: Variant, channels: int) -> None:
+        """Check that another stream can be kept in time.
+
+        Raises:
+            ServiceError: It cannot, or the server is being stopped.
+        """
+        if self.draining:
+            raise ServiceError("restarting", "The server is being stopped: connect again.")
+        if not self.engine.alive:
+            raise ServiceError("internal", "The engine has stopped: the server must be restarted.")
+        if not self.has_room or not self.engine.has_room(variant, channels):
+            raise ServiceError("overloaded", "The server holds no room for another stream: try again later.")
+
+    @contextlib.contextmanager
+    def live(self, stream: Live) -> Iterator[None]:
+        """Count a stream while it lasts."""
+        self._streams.add(stream)
+        self.metrics.admitted.inc()
+        self.metrics.live_streams.set(len(self._streams))
+        try:
+            yield
+        finally:
+            self._streams.discard(stream)
+            self.metrics.live_streams.set(len(self._streams))

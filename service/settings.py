@@ -1,0 +1,91 @@
+"""Settings of the service: from flags, the environment (``QUIETWIRE_…``) and a TOML file, in this order of precedence."""
+
+from __future__ import annotations
+
+import tomllib
+from pathlib import Path
+from typing import Any, Self
+
+from pydantic import Field, SecretStr, ValidationError, model_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from models.card import FAMILIES, VARIANTS, Family, VariantName
+from models.zoo import SHIPPED
+
+
+class SettingsError(Exception):
+    """Settings that cannot be used; one line per mistake."""
+
+
+class Settings(BaseSettings):
+    """Every setting; `quietwire settings` lists them with their values."""
+
+    model_config = SettingsConfigDict(env_prefix="QUIETWIRE_", extra="forbid", frozen=True)
+
+    host: str = Field("127.0.0.1", description="Address to listen on; 0.0.0.0 for all.")
+    port: int = Field(8000, ge=0, le=65535, description="Port to listen on; 0 takes a free one.")
+    zoo: Path = Field(SHIPPED, description="Folder with <model>/<variant>.onnx and their cards.")
+    variants: list[str] | None = Field(None, description='Variants to load, as ["crn/original"]; all that exist when unset.')
+    default_model: Family = Field("crn", description="Model of requests that name none.")
+    default_variant: VariantName = Field(
+        "combined", description="Variant of requests that name none; where it is not loaded, the first that is."
+    )
+    max_streams: int = Field(250, ge=1, le=10_000, description="Live streams admitted at once, at most.")
+    max_load: float = Field(0.85, gt=0, le=1, description="Share of the engine's time above which new streams are refused.")
+    max_ahead_seconds: float = Field(
+        30, ge=1, le=3600, description="A client further ahead of real time than this is slowed down by not reading from it."
+    )
+    max_unread_seconds: float = Field(
+        10, ge=1, le=600, description="Output that a client may leave unread before it is closed."
+    )
+    idle_seconds: float = Field(30, gt=0, le=3600, description="A stream that sends nothing for this long is closed.")
+    max_message_bytes: int = Field(1 << 20, ge=1024, le=1 << 24, description="Largest WebSocket message.")
+    max_file_bytes: int = Field(256 << 20, ge=1024, description="Largest upload.")
+    max_file_seconds: float = Field(3600, gt=0, description="Longest upload, decoded.")
+    uploads: int = Field(2, ge=1, le=64, description="Uploads enhanced at once; as many again may wait.")
+    drain_seconds: float = Field(20, ge=0, le=3600, description="Time that streams get to finish when the server is stopped.")
+    api_keys: list[SecretStr] = Field(
+        [], description="Keys, one of which every request must carry; none are asked for when empty."
+    )
+    allowed_origins: list[str] = Field([], description="Origins of pages that may connect; any when empty.")
+    log_level: str = Field("info", pattern="^(debug|info|warning|error)$", description="Least important log lines shown.")
+
+    @model_validator(mode="after")
+    def _check_names(self) -> Self:
+        known = [f"{model}/{variant}" for model in FAMILIES for variant in VARIANTS]
+        if unknown := [name for name in self.variants or [] if name not in known]:
+            raise ValueError(f"variants: {unknown[0]!r} is not one of {', '.join(known)}")
+        if any(not key.get_secret_value() for key in self.api_keys):
+            raise ValueError("api_keys: a key must not be empty")
+        return self
+
+
+def load_settings(file: Path | None = None, **flags: Any) -> Settings:
+    """Settings from a TOML file, the environment over it, flags over both.
+
+    Args:
+        file: TOML with the names of ``Settings``.
+        flags: Values from the command line; None means not given.
+
+    Raises:
+        SettingsError: A value is out of range, a name unknown, or the file unreadable.
+    """
+    stored: dict[str, Any] = {}
+    if file is not None:
+        try:
+            stored = tomllib.loads(file.read_text())
+        except OSError as error:
+            raise SettingsError(f"{file} cannot be read: {error.strerror}") from error
+        except tomllib.TOMLDecodeError as error:
+            raise SettingsError(f"{file} is not valid TOML: {error}") from error
+    try:
+        environment = Settings().model_dump(exclude_unset=True)
+        return Settings(**{**stored, **environment, **{key: value for key, value in flags.items() if value is not None}})
+    except ValidationError as error:
+        lines = []
+        for problem in error.errors():
+            where = ".".join(str(part) for part in problem["loc"])
+            lines.append(f"{where}: {problem['msg']}" if where else problem["msg"].removeprefix("Value error, "))
+        raise SettingsError("\n".join(lines)) from error
+    except ValueError as error:  # an environment variable that is not valid JSON
+        raise SettingsError(str(error)) from error
