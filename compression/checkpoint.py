@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
-import os
+import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from compression.errors import CheckpointError
 from compression.recipe import build_network
 from models.network import StreamingNetwork
 
-
-class CheckpointError(Exception):
-    """A checkpoint that cannot be used; the message names the file."""
+Array = npt.NDArray[np.float32]
+ENTRIES = {"network", "settings", "weights", "average", "optimizer", "step", "hours", "best"}
 
 
 def save_checkpoint(path: Path, content: dict[str, Any]) -> None:
@@ -22,7 +25,7 @@ def save_checkpoint(path: Path, content: dict[str, Any]) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_suffix(".tmp")
     torch.save(content, temporary)
-    os.replace(temporary, path)
+    temporary.replace(path)
 
 
 def load_checkpoint(path: Path) -> dict[str, Any]:
@@ -31,21 +34,47 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
     Raises:
         CheckpointError: The file is missing or is not a checkpoint.
     """
+    if not path.is_file():
+        raise CheckpointError(f"{path} is not a file: name a checkpoint made by `quietwire train`")
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # torch.load raises a dozen kinds
-        raise CheckpointError(f"{path} cannot be read as a checkpoint ({error}): name one made by `quietwire train`") from error
-    if not isinstance(content, dict) or not {"network", "average"} <= set(content):
+        raise CheckpointError(f"{path} is damaged or not a checkpoint: name one made by `quietwire train`") from error
+    if not isinstance(content, dict) or not set(content) >= ENTRIES:
         raise CheckpointError(f"{path} is not a checkpoint made by `quietwire train`")
     return content
 
 
 def load_network(path: Path) -> StreamingNetwork:
-    """The averaged network of a checkpoint, in evaluation mode."""
+    """The averaged network of a checkpoint, in evaluation mode.
+
+    Raises:
+        CheckpointError: The file is missing or is not a checkpoint, or its weights do not fit its network.
+    """
     content = load_checkpoint(path)
-    network = build_network(content["network"])
-    network.load_state_dict(content["average"])
+    try:
+        network = build_network(content["network"])
+        network.load_state_dict(content["average"])
+    except (RuntimeError, TypeError, ValueError) as error:
+        raise CheckpointError(f"{path} holds another network than this program builds: train it again") from error
     return network.eval()
+
+
+def enhancer(path: Path) -> Callable[[Array], Array]:
+    """A function that enhances whole signals ``[samples]`` with a checkpoint's averaged network, on one thread.
+
+    Raises:
+        CheckpointError: As for ``load_network``.
+    """
+    network = load_network(path)
+    torch.set_num_threads(1)
+
+    def enhance(audio: Array) -> Array:
+        with torch.no_grad():
+            enhanced: Array = network(torch.from_numpy(audio)[None])[0].numpy()
+        return enhanced
+
+    return enhance
 
 
 def compact(content: dict[str, Any]) -> dict[str, Any]:
@@ -59,3 +88,20 @@ def compact(content: dict[str, Any]) -> dict[str, Any]:
         return value
 
     return {**content, "weights": None, "optimizer": shrink(content["optimizer"])}
+
+
+def training_facts(path: Path) -> dict[str, Any]:
+    """How a checkpoint's network was trained, for its card; validation figures come from the ``log.jsonl`` beside it.
+
+    Raises:
+        CheckpointError: The file is missing or is not a checkpoint.
+    """
+    content = load_checkpoint(path)
+    facts = {"network": content["network"], "settings": content["settings"], "steps": content["step"]}
+    facts |= {"hours_of_mixtures": round(content["hours"], 1)}
+    log = path.with_name("log.jsonl")
+    for line in log.read_text().splitlines() if log.exists() else ():
+        row = json.loads(line)
+        if row["step"] == content["step"]:
+            facts["validation"] = {name: row[name] for name in ("loss", "si_sdr", "si_sdr_gain")}
+    return facts

@@ -8,57 +8,58 @@ from __future__ import annotations
 import concurrent.futures
 import dataclasses
 import sys
-from collections.abc import Iterable
+import zipfile
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-import soundfile
 import torch
 from torch import Tensor
 
-SUFFIXES = {".wav", ".flac", ".ogg", ".opus", ".mp3"}
-SAMPLE_RATE = 16000
-
-
-class CorpusError(Exception):
-    """A folder that cannot be used; the message says what to change."""
-
-
-def find_audio(folder: Path) -> list[Path]:
-    """Audio files anywhere below a folder, in a fixed order.
-
-    Raises:
-        CorpusError: There is no such folder, or no audio in it.
-    """
-    if not folder.is_dir():
-        raise CorpusError(f"{folder} is not a folder: name a folder of {', '.join(sorted(SUFFIXES))} files")
-    files = sorted(path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES)
-    if not files:
-        raise CorpusError(f"no audio below {folder}: it must hold {', '.join(sorted(SUFFIXES))} files")
-    return files
-
-
-def read_mono(path: Path) -> npt.NDArray[np.float32]:
-    """A file as mono float32 ``[samples]`` at 16 kHz, whatever its rate and channels.
-
-    Raises:
-        CorpusError: The file cannot be decoded.
-    """
-    try:
-        audio, rate = soundfile.read(path, dtype="float32", always_2d=True)
-    except soundfile.LibsndfileError as error:
-        raise CorpusError(f"{path} cannot be decoded ({error}): remove or convert it") from error
-    mono: npt.NDArray[np.float32] = audio.mean(axis=1)
-    if rate != SAMPLE_RATE:
-        import soxr  # only here, so that training on 16 kHz material needs torch, numpy and soundfile alone
-
-        mono = soxr.resample(mono, rate, SAMPLE_RATE, quality="HQ")
-    return mono
+from compression.audio import SAMPLE_RATE, find_audio, read_mono
+from compression.errors import CorpusError
 
 
 def _read_int16(path: Path) -> npt.NDArray[np.int16]:
     return np.round(read_mono(path).clip(-1, 1) * 32767).astype(np.int16)
+
+
+def read_folder(
+    folder: Path, files: list[Path], cache: Path | None = None
+) -> tuple[npt.NDArray[np.int16], npt.NDArray[np.int64]]:
+    """Samples ``[total]`` of files end to end at 16 kHz, and how many each has, ``[files]``.
+
+    Args:
+        folder: Holds the files.
+        files: Which ones, in order.
+        cache: An ``.npz`` file with the decoded samples; made anew when it is missing or the files have changed.
+
+    Raises:
+        CorpusError: A file cannot be decoded.
+    """
+    names = np.array([f"{path.relative_to(folder).as_posix()} {path.stat().st_size}" for path in files])
+    if cache is not None and (stored := _stored(cache, names)) is not None:
+        return stored
+    print(f"reading {len(files)} files below {folder}", file=sys.stderr)
+    with concurrent.futures.ThreadPoolExecutor() as pool:
+        clips = list(pool.map(_read_int16, files))
+    samples, counts = np.concatenate(clips), np.array([len(clip) for clip in clips], dtype=np.int64)
+    if cache is not None:
+        cache.parent.mkdir(parents=True, exist_ok=True)
+        temporary = cache.with_suffix(".tmp.npz")
+        np.savez(temporary, samples=samples, counts=counts, names=names)
+        temporary.replace(cache)
+    return samples, counts
+
+
+def _stored(cache: Path, names: npt.NDArray[np.str_]) -> tuple[npt.NDArray[np.int16], npt.NDArray[np.int64]] | None:
+    try:
+        with np.load(cache) as content:
+            if np.array_equal(content["names"], names):
+                return content["samples"], content["counts"]
+    except (OSError, KeyError, ValueError, zipfile.BadZipFile):
+        pass
+    return None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -79,6 +80,19 @@ class Corpus:
     weights: Tensor
 
     @classmethod
+    def of_groups(cls, samples: Tensor, starts: Tensor, lengths: Tensor) -> Corpus:
+        """Groups by first sample and length, empty ones left out.
+
+        Raises:
+            CorpusError: No group has a sample.
+        """
+        keep = lengths > 0
+        if not bool(keep.any()):
+            raise CorpusError("the recordings hold no samples: name folders with longer audio")
+        starts, lengths, device = starts[keep], lengths[keep], samples.device
+        return cls(samples, starts.to(device), lengths.to(device), lengths.double().sqrt().to(device))
+
+    @classmethod
     def load(cls, folder: Path, device: torch.device, *, by_folder: bool, cache: Path | None = None) -> Corpus:
         """Read a folder.
 
@@ -86,42 +100,51 @@ class Corpus:
             folder: Searched recursively.
             device: Where the samples are kept.
             by_folder: One group a subfolder (a speaker) rather than one a file (a noise).
-            cache: An ``.npz`` file with the decoded samples, made when missing.
+            cache: See ``read_folder``.
+
+        Raises:
+            CorpusError: There is no audio in it, or a file cannot be decoded.
         """
         files = find_audio(folder)
-        if cache is not None and cache.exists():
-            stored = np.load(cache)
-            samples, counts = stored["samples"], stored["counts"]
-        else:
-            print(f"reading {len(files)} files below {folder}", file=sys.stderr)
-            with concurrent.futures.ThreadPoolExecutor() as pool:
-                clips = list(pool.map(_read_int16, files))
-            samples, counts = np.concatenate(clips), np.array([len(clip) for clip in clips])
-            if cache is not None:
-                cache.parent.mkdir(parents=True, exist_ok=True)
-                np.savez(cache, samples=samples, counts=counts)
-        keys: Iterable[Path] = (path.parent for path in files) if by_folder else files
+        samples, counts = read_folder(folder, files, cache)
         groups: dict[Path, int] = {}
-        for key, count in zip(keys, counts, strict=True):
+        for path, count in zip(files, counts, strict=True):
+            key = path.parent if by_folder else path
             groups[key] = groups.get(key, 0) + int(count)
-        lengths = torch.tensor([count for count in groups.values()], dtype=torch.int64)
-        starts = lengths.cumsum(0) - lengths
-        keep = lengths > 0
-        lengths, starts = lengths[keep], starts[keep]
-        return cls(
-            torch.from_numpy(samples).to(device), starts.to(device), lengths.to(device), lengths.double().sqrt().to(device)
-        )
+        lengths = torch.tensor(list(groups.values()), dtype=torch.int64)
+        return cls.of_groups(torch.from_numpy(samples).to(device), lengths.cumsum(0) - lengths, lengths)
 
     @property
     def hours(self) -> float:
         """Total length."""
-        return len(self.samples) / SAMPLE_RATE / 3600
+        return int(self.lengths.sum()) / SAMPLE_RATE / 3600
 
-    def windows(self, count: int, length: int, generator: torch.Generator) -> Tensor:
-        """Random windows ``[count, length]``, float32; a group shorter than a window is repeated."""
+    def hold_out(self, share: float) -> tuple[Corpus, Corpus]:
+        """Two parts that share no sample: the first ``1 - share`` of all audio, and the rest.
+
+        Raises:
+            CorpusError: A part would be empty.
+        """
+        cut = round((1 - share) * int(self.lengths.sum()))
+        before = self.lengths.cumsum(0) - self.lengths
+        first = (cut - before).clamp(min=0).minimum(self.lengths)
+        return (
+            Corpus.of_groups(self.samples, self.starts, first),
+            Corpus.of_groups(self.samples, self.starts + first, self.lengths - first),
+        )
+
+    def places(self, count: int, length: int, generator: torch.Generator) -> Tensor:
+        """Positions in ``samples`` of random windows, ``[count, length]``; a group shorter than a window is repeated."""
         device = self.samples.device
         group = torch.multinomial(self.weights, count, replacement=True, generator=generator)
         offset = (torch.rand(count, generator=generator, device=device) * self.lengths[group]).long()
         index = offset[:, None] + torch.arange(length, device=device)
-        index = self.starts[group, None] + index % self.lengths[group, None]
-        return self.samples[index].float() / 32768
+        return self.starts[group, None] + index % self.lengths[group, None]
+
+    def cut(self, places: Tensor) -> Tensor:
+        """The samples at these positions, float32, full scale ±1."""
+        return self.samples[places].float() / 32768
+
+    def windows(self, count: int, length: int, generator: torch.Generator) -> Tensor:
+        """Random windows ``[count, length]``, float32."""
+        return self.cut(self.places(count, length, generator))

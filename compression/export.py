@@ -11,6 +11,7 @@ import onnx
 import onnxruntime
 import torch
 
+from compression.errors import ExportError
 from compression.export_crn import CrnGraph
 from compression.export_fcn import write_fcn
 from models.card import VariantCard, VariantName
@@ -21,10 +22,6 @@ from models.zoo import FORMAT, encode_state, session_options
 
 LICENCE = "Weights trained on the recordings named in models/zoo/LICENSES.md; code under the project's licence"
 TOLERANCE = 1e-4
-
-
-class ExportError(Exception):
-    """The exported graph does not compute what the network computes."""
 
 
 def to_onnx(network: StreamingNetwork, variant: VariantName) -> onnx.ModelProto:
@@ -49,8 +46,8 @@ def to_onnx(network: StreamingNetwork, variant: VariantName) -> onnx.ModelProto:
         "initial_state": encode_state(network.initial_state(1)[0].numpy()),
         "codebook_bits": 0,
     }
-    inputs = {"audio": ["b", "s"], "state": ["b", network.state_size]}
-    outputs = {"enhanced": ["b", "s"], "next_state": ["b", network.state_size]}
+    inputs: dict[str, list[Any]] = {"audio": ["b", "s"], "state": ["b", network.state_size]}
+    outputs: dict[str, list[Any]] = {"enhanced": ["b", "s"], "next_state": ["b", network.state_size]}
     return graph.model(inputs, outputs, {key: str(value) for key, value in metadata.items()})
 
 
@@ -76,7 +73,8 @@ def check_against_torch(network: StreamingNetwork, content: bytes, frames: int =
             with torch.no_grad():
                 expected, state = network.step(audio, state)
             enhanced, mirrored = session.run(None, {"audio": audio.numpy(), "state": mirrored})
-            worst = max(worst, float(np.abs(enhanced - expected.numpy()).max()), float(np.abs(mirrored - state.numpy()).max()))
+            differences = np.abs(enhanced - expected.numpy()).max(), np.abs(mirrored - state.numpy()).max()
+            worst = float(np.max([worst, *differences]))  # Python's max would lose a NaN
             done += batch * hops
     if not worst <= TOLERANCE:
         raise ExportError(f"ONNX and torch differ by {worst:.2e}, more than {TOLERANCE:.0e}: the export is wrong")
@@ -96,7 +94,7 @@ def export(
         compression: How it was compressed, for the card.
 
     Raises:
-        ExportError: The written graph does not compute what the network computes.
+        ExportError: The graph does not compute what the network computes, or there is no ``original`` to compare with.
     """
     content = to_onnx(network, variant).SerializeToString()
     check_against_torch(network, content)
@@ -104,9 +102,11 @@ def export(
     target.parent.mkdir(parents=True, exist_ok=True)
     original = target.with_name("original.onnx")
     size = len(content)
+    if variant != "original" and not original.exists():
+        raise ExportError(f"{original} is missing, and sizes are compared with it: export `original` first")
     ratio = 1.0 if variant == "original" else size / original.stat().st_size
     card = VariantCard(
-        model=network.family,  # type: ignore[arg-type]
+        model=network.family,
         variant=variant,
         sha256=hashlib.sha256(content).hexdigest(),
         bytes=size,

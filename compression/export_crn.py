@@ -11,7 +11,7 @@ import math
 
 import numpy as np
 import numpy.typing as npt
-from torch import nn
+from torch import Tensor, nn
 
 from compression.graph import Graph
 from models.crn import COMPRESSION, EPSILON, Crn, DecoderLayer, FrequencyConv, FullbandLayer, SubbandLayer
@@ -20,8 +20,9 @@ Array = npt.NDArray[np.float32]
 
 
 def as_array(tensor: object) -> Array:
-    """A parameter as float32."""
-    return np.asarray(tensor.detach().cpu().numpy(), dtype=np.float32)  # type: ignore[attr-defined]
+    """A parameter or buffer as float32."""
+    assert isinstance(tensor, Tensor)
+    return np.asarray(tensor.detach().cpu().numpy(), dtype=np.float32)
 
 
 def fold(weight: Array, norm: nn.BatchNorm1d) -> tuple[Array, Array]:
@@ -148,7 +149,7 @@ class CrnGraph:
         return self.graph.add("Pad", x, self.graph.integers(0, 0, 1, 0, 0, 0, 1, 0))
 
     def _group(self, x: str, bands: int, channels: int, stride: int) -> str:
-        """Windows of ``2 * stride`` bands every ``stride``, padded by half a stride: ``[..., bands, 2 * stride * channels]``."""
+        """For every ``stride`` bands the ``2 * stride`` around them, zeros past the ends: ``[..., 2 * stride * channels]``."""
         graph, half = self.graph, stride // 2
         x = graph.add("Pad", x, graph.integers(0, 0, half, 0, 0, 0, half, 0))
         groups = graph.reshape(x, 0, 0, bands + 1, stride * channels)
@@ -164,18 +165,9 @@ class CrnGraph:
         return self.graph.silu(self.graph.linear(self._neighbours(x), *fold(conv_matrix(conv), norm)))
 
     def _gru(self, x: str, gru: nn.GRU, initial: str) -> tuple[str, str]:
-        return tuple(  # type: ignore[return-value]
-            self.graph.add_many(
-                "GRU",
-                x,
-                *gru_constants(self.graph, gru),
-                "",
-                initial,
-                outputs=2,
-                hidden_size=gru.hidden_size,
-                linear_before_reset=1,
-            )
-        )
+        inputs = (x, *gru_constants(self.graph, gru), "", initial)
+        y, last = self.graph.add_many("GRU", *inputs, outputs=2, hidden_size=gru.hidden_size, linear_before_reset=1)
+        return y, last
 
     def _subband(self, x: str, layer: SubbandLayer, hidden: str) -> tuple[str, str]:
         graph, bands, units = self.graph, self.network.bands, layer.gru.hidden_size

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from compression.corpus import SAMPLE_RATE
+from compression.audio import SAMPLE_RATE
 
 
 class Chance:
@@ -38,13 +38,15 @@ def resample(x: Tensor, length: int) -> Tensor:
     spectrum = torch.fft.rfft(x)
     bins = length // 2 + 1
     spectrum = spectrum[..., :bins] if spectrum.shape[-1] >= bins else functional.pad(spectrum, (0, bins - spectrum.shape[-1]))
-    return torch.fft.irfft(spectrum, n=length) * (length / x.shape[-1])
+    changed: Tensor = torch.fft.irfft(spectrum, n=length)
+    return changed * (length / x.shape[-1])
 
 
 def apply(x: Tensor, response: Tensor) -> Tensor:
     """Filter with a frequency response ``[batch, bins]``; the tail past the end is cut, none wraps round."""
     size = 2 * (response.shape[-1] - 1)
-    return torch.fft.irfft(torch.fft.rfft(x, n=size) * response, n=size)[..., : x.shape[-1]]
+    filtered: Tensor = torch.fft.irfft(torch.fft.rfft(x, n=size) * response, n=size)
+    return filtered[..., : x.shape[-1]]
 
 
 def equaliser(chance: Chance, size: int, spread_db: float) -> Tensor:
@@ -75,7 +77,8 @@ def room(chance: Chance, size: int) -> Tensor:
     tail = tail / tail.norm(dim=1, keepdim=True).clamp(min=1e-9) + early / early.norm(dim=1, keepdim=True).clamp(min=1e-9)
     impulse = tail * 10 ** (-chance.uniform(-2, 16, 1) / 20) / 1.5
     impulse[:, 0] = 1.0
-    return torch.fft.rfft(impulse, n=size)
+    response: Tensor = torch.fft.rfft(impulse, n=size)
+    return response
 
 
 def coloured_noise(chance: Chance, length: int) -> Tensor:
@@ -83,7 +86,7 @@ def coloured_noise(chance: Chance, length: int) -> Tensor:
     frequency = torch.arange(length // 2 + 1, device=chance.device) * (SAMPLE_RATE / length) + 20.0
     slope = chance.uniform(-0.1, 1.1, 1)
     spectrum = torch.fft.rfft(chance.normal(length)) * (frequency / 1000) ** -slope
-    noise = torch.fft.irfft(spectrum, n=length)
+    noise: Tensor = torch.fft.irfft(spectrum, n=length)
     noise = noise / noise.square().mean(1, keepdim=True).sqrt()
     seconds = torch.arange(length, device=chance.device) / SAMPLE_RATE
     mains = torch.where(chance.happens(0.5), 50.0, 60.0)

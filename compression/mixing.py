@@ -12,7 +12,8 @@ import torch
 from torch import Tensor
 
 from compression import filters
-from compression.corpus import SAMPLE_RATE, Corpus
+from compression.audio import SAMPLE_RATE
+from compression.corpus import Corpus
 from compression.filters import Chance
 
 SPEEDS = (0.85, 0.9, 0.95, 1.0, 1.0, 1.05, 1.1, 1.15)
@@ -25,7 +26,7 @@ class MixingSettings:
 
     Attributes:
         snr_db: Active speech level over noise level.
-        level_dbfs: RMS level of the mixture.
+        level_dbfs: RMS level of the mixture; lower where its peak would pass full scale.
         second_noise: Another recording on top of the first.
         babble: Several other speakers instead of a recording.
         synthetic: White to brown noise and hum instead of a recording.
@@ -35,11 +36,11 @@ class MixingSettings:
         reverb: Speech is put in a simulated room; the target keeps the room.
         equalise: Speech and noise are coloured, each on its own.
         band_limit: Microphone or telephone band, on mixture and target alike.
-        clip: The mixture is driven into clipping; the target is not.
+        clip: The mixture's peaks are cut off; the target's are not.
     """
 
     snr_db: tuple[float, float] = (-6.0, 20.0)
-    level_dbfs: tuple[float, float] = (-42.0, -14.0)
+    level_dbfs: tuple[float, float] = (-42.0, -8.0)
     second_noise: float = 0.3
     babble: float = 0.08
     synthetic: float = 0.08
@@ -50,6 +51,14 @@ class MixingSettings:
     equalise: float = 0.6
     band_limit: float = 0.12
     clip: float = 0.04
+
+    def __post_init__(self) -> None:
+        for name, value in dataclasses.asdict(self).items():
+            if isinstance(value, tuple):
+                if value[0] > value[1]:
+                    raise ValueError(f"{name} is {list(value)}, the lower value goes first")
+            elif not 0 <= value <= 1:
+                raise ValueError(f"{name} is {value}, a probability lies between 0 and 1")
 
 
 def active_level(speech: Tensor) -> Tensor:
@@ -131,8 +140,9 @@ class Mixer:
         limited = chance.happens(settings.band_limit)
         noisy = torch.where(limited, filters.apply(noisy, response), noisy)
         clean = torch.where(limited, filters.apply(clean, response), clean)
+        peak = torch.maximum(noisy.abs(), clean.abs()).amax(1, keepdim=True).clamp(min=1e-7)
         gain = 10 ** (chance.uniform(*settings.level_dbfs, 1) / 20) / rms(noisy).clamp(min=1e-7)
-        peak = noisy.abs().amax(1, keepdim=True).clamp(min=1e-7)
-        clipped = chance.happens(settings.clip)
-        gain = torch.where(clipped, chance.uniform(1.2, 4, 1) / peak, torch.minimum(gain, chance.uniform(0.5, 1, 1) / peak))
-        return (noisy * gain).clamp(-1, 1), clean * gain
+        gain = torch.minimum(gain, chance.uniform(0.5, 1, 1) / peak)
+        ceiling = peak / chance.uniform(1.2, 4, 1)
+        noisy = torch.where(chance.happens(settings.clip), noisy.clamp(-ceiling, ceiling), noisy)
+        return noisy * gain, clean * gain

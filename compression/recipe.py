@@ -5,16 +5,18 @@ from __future__ import annotations
 import dataclasses
 import tomllib
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
+from compression.errors import RecipeError
 from compression.mixing import MixingSettings
 from models.crn import Crn, CrnConfig
 from models.fcn import Fcn, FcnConfig
 from models.network import StreamingNetwork
 
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
 
-class RecipeError(Exception):
-    """A settings file that cannot be used; the message names the file and the entry."""
+Settings = TypeVar("Settings", bound="DataclassInstance")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -33,6 +35,8 @@ class TrainingSettings:
         clip: Largest norm of the gradient.
         average: Decay per step of the moving average of the weights, which is what is kept.
         validate_every: Steps between validations, each followed by a checkpoint.
+        freeze_norm_after: Step from which (unless 0) normalisation uses its running statistics, as in serving. A network that
+            knows absolute levels (``fcn``) learns faster so: the statistics of a small batch change with its levels.
         bfloat16: Matrix products and convolutions in bfloat16 (weights stay in float32).
     """
 
@@ -47,6 +51,7 @@ class TrainingSettings:
     clip: float = 2.0
     average: float = 0.999
     validate_every: int = 500
+    freeze_norm_after: int = 0
     bfloat16: bool = False
 
     def __post_init__(self) -> None:
@@ -71,6 +76,17 @@ class Recipe:
     def build(self) -> StreamingNetwork:
         """A new network with random weights."""
         return build_network(self.network)
+
+    def with_steps(self, steps: int) -> Recipe:
+        """The same recipe for a shorter or longer run.
+
+        Raises:
+            RecipeError: Too short for the cooldown.
+        """
+        try:
+            return dataclasses.replace(self, training=dataclasses.replace(self.training, steps=steps))
+        except ValueError as error:
+            raise RecipeError(f"{steps} steps do not fit the recipe: {error}") from error
 
 
 def build_network(hyperparameters: dict[str, Any]) -> StreamingNetwork:
@@ -99,15 +115,42 @@ def load_recipe(path: Path) -> Recipe:
         tables = tomllib.loads(path.read_text())
     except OSError as error:
         raise RecipeError(f"{path} cannot be read: {error.strerror}") from error
-    except tomllib.TOMLDecodeError as error:
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise RecipeError(f"{path} is not valid TOML: {error}") from error
-    unknown = set(tables) - {"network", "training", "mixing"}
-    if unknown:
-        raise RecipeError(f"{path}: unknown table [{unknown.pop()}]; use [network], [training] and [mixing]")
     try:
-        mixing = {key: tuple(value) if isinstance(value, list) else value for key, value in tables.get("mixing", {}).items()}
-        recipe = Recipe(tables.get("network", {}), TrainingSettings(**tables.get("training", {})), MixingSettings(**mixing))
+        if unknown := set(tables) - {"network", "training", "mixing"}:
+            raise ValueError(f"unknown table [{unknown.pop()}]; use [network], [training] and [mixing]")
+        training = _settings(TrainingSettings, tables.get("training", {}), "training")
+        mixing = _settings(MixingSettings, tables.get("mixing", {}), "mixing")
+        recipe = Recipe(tables.get("network", {}), training, mixing)
         recipe.build()
     except (TypeError, ValueError) as error:
         raise RecipeError(f"{path}: {error}") from error
     return recipe
+
+
+def _settings(kind: type[Settings], table: Any, name: str) -> Settings:
+    """A dataclass from a TOML table, every entry of the same kind as its default."""
+    if not isinstance(table, dict):
+        raise TypeError(f"{name} must be a table: write [{name}]")
+    defaults = {field.name: field.default for field in dataclasses.fields(kind)}
+    entries = {}
+    for key, value in table.items():
+        if key not in defaults:
+            raise ValueError(f"unknown entry {key!r} in [{name}]; use {', '.join(defaults)}")
+        entries[key] = tuple(value) if isinstance(value, list) else value
+        if not _alike(entries[key], defaults[key]):
+            raise TypeError(f"{key} in [{name}] must be of the kind of {_shown(defaults[key])}, not {_shown(entries[key])}")
+    return kind(**entries)
+
+
+def _alike(value: Any, default: Any) -> bool:
+    if isinstance(default, tuple):
+        return isinstance(value, tuple) and len(value) == len(default) and all(map(_alike, value, default))
+    if isinstance(default, float):
+        return isinstance(value, int | float) and not isinstance(value, bool)
+    return type(value) is type(default)
+
+
+def _shown(value: Any) -> Any:
+    return list(value) if isinstance(value, tuple) else repr(value)

@@ -13,14 +13,15 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from compression.checkpoint import load_checkpoint, save_checkpoint
+from compression.errors import CheckpointError
 from compression.losses import enhancement_loss, si_sdr
 from compression.recipe import Recipe, TrainingSettings
+from compression.sources import Batches
 from models.network import StreamingNetwork
 
-Batches = Callable[[int, int], tuple[Tensor, Tensor]]
 VALIDATION_SEED = 7
 
 
@@ -56,7 +57,10 @@ class Trainer:
         valid: The same for validation.
         folder: Where the run is kept; a run found there is resumed.
         device: Where to train.
-        initial: Checkpoint to start from when the folder has none.
+        initial: Checkpoint to go on from when the folder has none.
+
+    Raises:
+        CheckpointError: The checkpoint to go on from is damaged, or of another network than the recipe's.
     """
 
     def __init__(
@@ -73,10 +77,20 @@ class Trainer:
         )
         self.step, self.hours, self.best = 0, 0.0, float("inf")
         newest = folder / "checkpoint.pt"
-        if newest.exists() or initial is not None:
-            self._restore(load_checkpoint(newest if newest.exists() or initial is None else initial))
+        if newest.exists():
+            self._restore(newest)
+        elif initial is not None:
+            self._restore(initial)
+            self.best = float("inf")  # the best so far is not in this folder
 
-    def _restore(self, content: dict[str, Any]) -> None:
+    def _restore(self, path: Path) -> None:
+        content = load_checkpoint(path)
+        try:
+            self._load(content)
+        except (RuntimeError, ValueError) as error:
+            raise CheckpointError(f"{path} is of another network than the recipe's: use its recipe or another --run") from error
+
+    def _load(self, content: dict[str, Any]) -> None:
         self.average.load_state_dict(content["average"])
         self.network.load_state_dict(content["weights"] or content["average"])
         self.optimizer.load_state_dict(content["optimizer"])
@@ -105,7 +119,7 @@ class Trainer:
             while self.step < self.settings.steps and not stopped() and progress.elapsed < budget_seconds:
                 loss = self._step()
                 progress.show(self.step, loss)
-                if self.step % self.settings.validate_every == 0:
+                if self.step % self.settings.validate_every == 0 or self.step == self.settings.steps:
                     self._validate(progress, validation_batches)
         save_checkpoint(self.folder / "checkpoint.pt", self.content())
 
@@ -114,12 +128,12 @@ class Trainer:
         for group in self.optimizer.param_groups:
             group["lr"] = rate
         noisy, clean = self.train(self.settings.seed, self.step)
-        self.network.train()
+        self._set_training_mode()
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.settings.bfloat16):
             estimate = self.network(noisy)
         loss = enhancement_loss(estimate.float(), noisy, clean)
         self.optimizer.zero_grad()
-        loss.backward()
+        torch.autograd.backward(loss)
         norm = torch.nn.utils.clip_grad_norm_(self.network.parameters(), self.settings.clip)
         if torch.isfinite(norm):
             self.optimizer.step()
@@ -128,13 +142,24 @@ class Trainer:
         self._update_average()
         return loss.item()
 
+    def _set_training_mode(self) -> None:
+        self.network.train()
+        frozen = self.settings.freeze_norm_after
+        if frozen and self.step >= frozen:
+            for module in self.network.modules():
+                if isinstance(module, nn.modules.batchnorm._BatchNorm):
+                    module.eval()
+
     @torch.no_grad()
     def _update_average(self) -> None:
         decay = min(self.settings.average, (1 + self.step) / (10 + self.step))
         for average, current in zip(self.average.parameters(), self.network.parameters(), strict=True):
             average.lerp_(current, 1 - decay)
-        for average, current in zip(self.average.buffers(), self.network.buffers(), strict=True):
-            average.copy_(current)
+        for kept, newest in zip(self.average.buffers(), self.network.buffers(), strict=True):
+            if newest.is_floating_point():  # statistics of the newest weights would not fit the averaged ones
+                kept.lerp_(newest, 1 - decay)
+            else:
+                kept.copy_(newest)
 
     def _validate(self, progress: _Progress, batches: int) -> None:
         scores = validate(self.average, self.valid, batches)

@@ -34,6 +34,7 @@ class Evaluation(BaseModel):
         pairs: How many.
         scores: Of the variant, by measure: ``pesq`` (wide band), ``stoi``, ``estoi``, ``si_sdr`` (dB).
         noisy: The same for the unprocessed input.
+        missing: For how many pairs a measure is not defined; they are left out of it.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -42,6 +43,7 @@ class Evaluation(BaseModel):
     pairs: int
     scores: dict[str, Score]
     noisy: dict[str, Score]
+    missing: dict[str, int] = {}
 
 
 class VariantCard(BaseModel):
@@ -83,7 +85,7 @@ def load_card(path: Path) -> VariantCard:
         CardError: Missing, not JSON, or with a field that is missing, unknown or of the wrong kind.
     """
     try:
-        return VariantCard.model_validate_json(path.read_text())
+        return VariantCard.model_validate_json(path.read_bytes())
     except OSError as error:
         raise CardError(f"{path}: the card cannot be read ({error.strerror}); restore it from the release") from error
     except ValidationError as error:

@@ -19,7 +19,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from models.network import StreamingNetwork, split_state
+from models.network import StreamingNetwork, layers, split_state
 
 COMPRESSION = 0.3
 EPSILON = 1e-12
@@ -65,7 +65,7 @@ class FrequencyConv(nn.Conv2d):
 
     def __init__(self, inputs: int, outputs: int, taps: int, stride: int = 1, bias: bool = False) -> None:
         super().__init__(inputs, outputs, (1, taps), (1, stride), (0, (taps - stride + 1) // 2), bias=bias)
-        self.to(memory_format=torch.channels_last)
+        self.weight.data = self.weight.data.to(memory_format=torch.channels_last)
 
     def forward(self, x: Tensor) -> Tensor:
         frames, batch, bands, channels = x.shape
@@ -127,6 +127,7 @@ class Crn(StreamingNetwork):
     delay = 160
     bins = 160  # of 161: the one at 8 kHz is dropped
     bands = 20
+    analysis_window: Tensor
 
     def __init__(self, config: CrnConfig | None = None) -> None:
         super().__init__()
@@ -135,15 +136,15 @@ class Crn(StreamingNetwork):
         self.register_buffer("analysis_window", torch.hann_window(self.window).sqrt(), persistent=False)
         self.entry = FrequencyConv(3, channels, 8, stride=4)
         self.entry_norm = ChannelNorm(channels)
-        self.encoder = nn.ModuleList(FrequencyConv(channels, channels, 3) for _ in range(config.depth))
-        self.encoder_norms = nn.ModuleList(ChannelNorm(channels) for _ in range(config.depth))
+        self.encoder = layers(FrequencyConv(channels, channels, 3) for _ in range(config.depth))
+        self.encoder_norms = layers(ChannelNorm(channels) for _ in range(config.depth))
         self.down = FrequencyConv(channels, wide, 4, stride=2)
         self.down_norm = ChannelNorm(wide)
-        self.subband = nn.ModuleList(SubbandLayer(wide, units) for units in config.subband_units)
-        self.fullband = nn.ModuleList(FullbandLayer(self.bands, wide, units) for units in config.fullband_units)
+        self.subband = layers(SubbandLayer(wide, units) for units in config.subband_units)
+        self.fullband = layers(FullbandLayer(self.bands, wide, units) for units in config.fullband_units)
         self.up = nn.Linear(wide, 2 * channels, bias=False)
         self.up_norm = ChannelNorm(channels)
-        self.decoder = nn.ModuleList(DecoderLayer(channels) for _ in range(config.depth))
+        self.decoder = layers(DecoderLayer(channels) for _ in range(config.depth))
         self.mask = FrequencyConv(channels, 8, 3, bias=True)
         assert self.mask.bias is not None
         with torch.no_grad():  # start from a mask near 1

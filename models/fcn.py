@@ -1,24 +1,29 @@
 """``fcn``: the fully convolutional waveform network of Wu et al. (arXiv:1906.01078), in a form that streams.
 
 Eight one-dimensional convolutions of 55 taps: seven of 30 filters with batch normalisation and LeakyReLU(0.3), then
-one filter with tanh; 301,351 parameters, 27 samples of look-ahead a layer. The authors normalise over the whole
-utterance; here normalisation uses running statistics and the input a fixed scale, so nothing depends on what is
-still to come. In streaming each layer keeps its last 54 inputs, and nothing is computed twice. Before the first
-sample a stream is taken to have been silent for ever: every layer's memory starts as its answer to zeros.
+one filter with tanh; 27 samples of look-ahead a layer. The paper's 301,351 parameters are counted as its Keras release
+counts them: 300,931 that are trained, and 420 running statistics (mean and variance of each normalised filter).
+
+The authors normalise over the whole utterance; here normalisation uses running statistics and the input a fixed
+scale, so nothing depends on what is still to come. In streaming each layer keeps its last 54 inputs, and nothing is
+computed twice. Before the first sample a stream is taken to have been silent for ever: every layer's memory starts
+as its answer to zeros.
 """
 
 from __future__ import annotations
 
 import dataclasses
+import itertools
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from models.network import StreamingNetwork, split_state
+from models.network import StreamingNetwork, layers, split_state
 
 TAPS = 55
+SLOPE = 0.3
 INPUT_SCALE = 8.0
 FFT_SIZE = 512
 
@@ -51,7 +56,7 @@ def convolve(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
     response = torch.fft.rfft(weight.flip(-1), FFT_SIZE).permute(2, 1, 0)
     product = torch.bmm(spectra.reshape(-1, batch * count, inputs), response)
     blocks = torch.fft.irfft(product.view(-1, batch, count, len(weight)).permute(1, 3, 2, 0), FFT_SIZE)
-    y = blocks[..., TAPS - 1 :].reshape(batch, len(weight), -1)[..., :length]
+    y: Tensor = blocks[..., TAPS - 1 :].reshape(batch, len(weight), -1)[..., :length]
     return y if bias is None else y + bias[:, None]
 
 
@@ -67,10 +72,30 @@ class Fcn(StreamingNetwork):
         self.config = config = config or FcnConfig()
         widths = (1, *config.filters, 1)
         self.delay = (len(widths) - 1) * (TAPS - 1) // 2
-        self.convs = nn.ModuleList(
-            nn.Conv1d(inputs, outputs, TAPS) for inputs, outputs in zip(widths[:-1], widths[1:], strict=True)
-        )
-        self.norms = nn.ModuleList(nn.BatchNorm1d(width) for width in config.filters)
+        self.convs = layers(nn.Conv1d(inputs, outputs, TAPS) for inputs, outputs in itertools.pairwise(widths))
+        self.norms = layers(nn.BatchNorm1d(width) for width in config.filters)
+        if min(config.filters) >= 2:
+            self._pass_through()
+
+    @torch.no_grad()
+    def _pass_through(self) -> None:
+        """Let two filters of each layer carry the signal and its negative, so that an untrained network passes it on.
+
+        LeakyReLU(0.3) of a value less that of its negative is 1.3 times the value. The other filters stay random.
+        """
+        centre, share = TAPS // 2, 1 / (1 + SLOPE)
+        for index, conv in enumerate(self.convs):
+            assert conv.bias is not None
+            carriers = conv.weight[: min(2, conv.out_channels)]
+            carriers.zero_()
+            conv.bias[: len(carriers)] = 0
+            signs = torch.tensor([1.0, -1.0])[: len(carriers)]
+            if index == 0:
+                carriers[:, 0, centre] = signs
+                continue
+            carriers[:, 0, centre], carriers[:, 1, centre] = signs * share, -signs * share
+            if index == len(self.convs) - 1:
+                carriers /= INPUT_SCALE
 
     def hyperparameters(self) -> dict[str, Any]:
         return dataclasses.asdict(self.config)
@@ -115,4 +140,4 @@ class Fcn(StreamingNetwork):
             x = functional.batch_norm(x, norm.running_mean, norm.running_var, norm.weight, norm.bias, eps=norm.eps)
         else:
             x = norm(x)
-        return functional.leaky_relu(x, 0.3)
+        return functional.leaky_relu(x, SLOPE)

@@ -8,11 +8,17 @@ same computation once over all hops, so streaming and offline output are equal b
 from __future__ import annotations
 
 import abc
-from typing import Any
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
+
+if TYPE_CHECKING:
+    from models.card import Family  # not at run time: training needs no pydantic
+
+Layer = TypeVar("Layer", bound=nn.Module)
 
 
 class StreamingNetwork(nn.Module, abc.ABC):
@@ -26,7 +32,7 @@ class StreamingNetwork(nn.Module, abc.ABC):
         delay: Samples by which the output of ``step`` lags behind its input.
     """
 
-    family: str
+    family: Family
     sample_rate: int = 16000
     hop: int
     window: int
@@ -84,6 +90,11 @@ class StreamingNetwork(nn.Module, abc.ABC):
         return sum(parameter.numel() for parameter in self.parameters())
 
 
+def layers(modules: Iterable[Layer]) -> Sequence[Layer]:
+    """An ``nn.ModuleList``, typed by what it holds."""
+    return cast("Sequence[Layer]", nn.ModuleList(modules))
+
+
 def split_state(state: Tensor, sizes: dict[str, int]) -> dict[str, Tensor]:
     """Views of the named parts of state rows ``[batch, n]``."""
-    return dict(zip(sizes, state.split(list(sizes.values()), dim=1), strict=True))
+    return dict(zip(sizes, torch.split(state, list(sizes.values()), dim=1), strict=True))

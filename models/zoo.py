@@ -12,6 +12,7 @@ import logging
 import zlib
 from collections.abc import Iterable
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 import numpy.typing as npt
@@ -155,7 +156,7 @@ class Zoo:
 
     def get(self, model: str, variant: str) -> Variant | None:
         """The variant, or None when it is not loaded."""
-        return self.variants.get((model, variant))  # type: ignore[call-overload, no-any-return]
+        return self.variants.get(cast("tuple[Family, VariantName]", (model, variant)))
 
     @property
     def names(self) -> list[str]:

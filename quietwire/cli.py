@@ -8,6 +8,7 @@ import typer
 
 import compression.cli
 import quietwire.stream
+import service.benchmark
 import service.cli
 
 app = typer.Typer(
@@ -18,6 +19,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 service.cli.register(app)
+service.benchmark.register(app)
 quietwire.stream.register(app)
 compression.cli.register(app)
 

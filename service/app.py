@@ -19,6 +19,7 @@ from service import http, websocket
 from service.errors import STATUSES, Code, ServiceError
 from service.runtime import Runtime
 from service.settings import Settings
+from service.transport import Transport
 
 OPEN_PATHS = {"/", "/healthz", "/readyz", "/docs", "/openapi.json"}
 PAGE = Path(__file__).parent / "web" / "index.html"
@@ -117,9 +118,10 @@ def make_server(settings: Settings, zoo: Zoo | None = None) -> Server:
         create_app(settings, zoo),
         host=settings.host,
         port=settings.port,
-        ws="websockets-sansio",
+        ws=Transport,
         ws_per_message_deflate=False,
-        ws_max_size=2 * settings.max_message_bytes,
+        ws_max_size=settings.max_message_bytes,
+        ws_ping_timeout=None,  # a client ahead of real time is not read from, nor are its pongs; there is an idle time
         access_log=False,  # request lines would carry tokens
         log_level="warning",
         timeout_graceful_shutdown=5,

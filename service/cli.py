@@ -17,6 +17,7 @@ from models.zoo import SHIPPED, Variant, ZooError, load_variant, load_zoo
 from service.errors import ServiceError
 from service.files import MEDIA_TYPES, Format, enhance_file
 from service.settings import Settings, SettingsError, load_settings
+from service.tables import print_table
 
 AUDIO_SUFFIXES = {".wav", ".flac", ".ogg", ".opus", ".mp3"}
 USER_ERRORS: tuple[type[Exception], ...] = (SettingsError, ZooError, ServiceError, OSError)
@@ -69,7 +70,7 @@ def settings() -> None:
     table = Table("name", "environment", "default", "meaning")
     for name, field in Settings.model_fields.items():
         table.add_row(name, f"QUIETWIRE_{name.upper()}", str(field.default), field.description)
-    Console().print(table)
+    print_table(table)
 
 
 def enhance(
@@ -117,7 +118,7 @@ def variants(zoo: ZooOption = SHIPPED) -> None:
             *figures,
             card.evaluation.set_name if card.evaluation else "–",
         )
-    Console().print(table)
+    print_table(table)
 
 
 def _choose(zoo: Path, model: Family, variant: VariantName | None) -> Variant:

@@ -40,8 +40,8 @@ class Runtime:
 
     def __init__(self, settings: Settings, zoo: Zoo) -> None:
         self.settings, self.zoo, self.metrics = settings, zoo, Metrics()
-        # a stream has up to two channels, and two paths while it switches its variant
-        self.engine = Engine(asyncio.get_running_loop(), 4 * settings.max_streams, self.metrics.observe_step)
+        # a stream has up to two channels, and up to three paths of one variant when it switches every 10 ms
+        self.engine = Engine(asyncio.get_running_loop(), 6 * settings.max_streams, self.metrics.observe_step)
         self.uploads = ThreadPoolExecutor(settings.uploads, "upload", initializer=_yield_to_live_streams)
         self.draining = False
         self._streams: set[Live] = set()

@@ -8,8 +8,6 @@ statistics and answers keep their order.
 from __future__ import annotations
 
 import asyncio
-import dataclasses
-import json
 import logging
 import time
 import uuid
@@ -24,6 +22,7 @@ from models.zoo import Variant
 from service import pcm
 from service.errors import ServiceError
 from service.latency import LatencyHistogram
+from service.outbox import Outbox, Receipt
 from service.parameters import Configure, End, Ping, StreamParameters, parse_control
 from service.runtime import Runtime
 from service.stream import EnhancementStream
@@ -32,15 +31,6 @@ Array = npt.NDArray[np.float32]
 MAX_WAITING_SECONDS = 2.0  # handed to the engine and not stepped yet
 
 log = logging.getLogger(__name__)
-
-
-@dataclasses.dataclass(frozen=True)
-class _Message:
-    """An input message whose output is on its way."""
-
-    seq: int
-    position: int
-    arrived: float
 
 
 class Session:
@@ -70,15 +60,13 @@ class Session:
             self._on_progress,
             self._on_failure,
         )
-        self._outbox: deque[bytes | dict[str, Any] | _Message] = deque()
-        self._unsent = 0  # bytes of audio in the outbox
-        self._filled, self._progressed = asyncio.Event(), asyncio.Event()
-        self._waiting: deque[_Message] = deque()
+        bytes_per_second = parameters.sample_rate * parameters.channels * pcm.SAMPLE_BYTES[parameters.encoding]
+        patience = runtime.settings.max_unread_seconds
+        self._outbox = Outbox(websocket, patience * bytes_per_second, patience, self._settle)
+        self._waiting: deque[Receipt] = deque()
         self._failure: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._seq = self._repaired = 0
         self._latency, self._window = LatencyHistogram(), LatencyHistogram()
-        bytes_per_second = parameters.sample_rate * parameters.channels * pcm.SAMPLE_BYTES[parameters.encoding]
-        self._unsent_limit = runtime.settings.max_unread_seconds * bytes_per_second
 
     async def run(self) -> None:
         """Serve until the client ends or leaves.
@@ -87,11 +75,12 @@ class Session:
             ServiceError: The stream has to be closed with an error.
             WebSocketDisconnect: The client has left.
         """
-        self._put({"type": "ready", "session_id": self.id, **self._facts()})
-        sender = asyncio.create_task(self._send())
-        pending: set[asyncio.Future[None]] = {sender, asyncio.create_task(self._receive()), self._failure}
+        self._outbox.put({"type": "ready", "session_id": self.id, **self._facts()})
+        sender = asyncio.create_task(self._outbox.send_until("summary"))
+        tasks: set[asyncio.Future[None]] = {sender, asyncio.create_task(self._receive()), self._failure}
         if self._parameters.stats == "second":
-            pending.add(asyncio.create_task(self._send_stats_every_second()))
+            tasks.add(asyncio.create_task(self._send_stats_every_second()))
+        pending = tasks
         try:
             with self._runtime.live(self):
                 while sender in pending:
@@ -99,9 +88,9 @@ class Session:
                     for task in done:
                         task.result()
         finally:
-            for task in pending:
+            for task in tasks:
                 task.cancel()
-            await asyncio.gather(*pending, return_exceptions=True)
+            await asyncio.gather(*tasks, return_exceptions=True)
             self._log_end()
             self._stream.close()
 
@@ -150,43 +139,42 @@ class Session:
     async def _paced(self) -> None:
         """Wait while the client is too far ahead; the transport then slows it down."""
         stream = self._stream
-        while stream.waiting_seconds > MAX_WAITING_SECONDS or self._unsent > self._unsent_limit / 2:
+        while stream.waiting_seconds > MAX_WAITING_SECONDS or self._outbox.fill > 0.5:
             await self._progress()
         while (ahead := stream.ahead_seconds - self._runtime.settings.max_ahead_seconds) > 0:
             await asyncio.sleep(min(ahead, 0.5))
 
     async def _progress(self) -> None:
-        self._progressed.clear()
-        await self._progressed.wait()
+        """Wait until something was stepped or sent."""
+        self._outbox.moved.clear()
+        await self._outbox.moved.wait()
 
     def _take_audio(self, data: bytes, arrived: float) -> None:
-        limit = self._runtime.settings.max_message_bytes
-        if len(data) > limit:
-            raise ServiceError("too_large", f"A message of {len(data)} bytes is over the limit of {limit}: send smaller ones.")
         if self._stream.samples_in == 0:
             pcm.refuse_header(data)
         audio, repaired = pcm.decode(data, self._parameters.encoding, self._parameters.channels)
         self._repaired += repaired
         self._stream.feed(audio)
-        self._waiting.append(_Message(self._seq, self._stream.position, arrived))
+        self._waiting.append(Receipt(self._seq, self._stream.position, arrived))
         self._seq += 1
         self._on_progress()
 
     async def _take_control(self, text: str) -> bool:
         """Handle a text message; True when the stream is to end."""
-        if len(text) > self._runtime.settings.max_message_bytes:
-            raise ServiceError("too_large", "A control message must be a short JSON object.")
         message = parse_control(text)
         match message:
             case Ping():
-                self._put({"type": "pong"})
+                self._outbox.put({"type": "pong"})
             case Configure():
+                while self._waiting:  # or a client that switches fast would pile up lanes
+                    await self._progress()
                 self._configure(message)
             case End():
                 self._stream.finish()
                 while self._waiting or self._stream.samples_out < self._stream.samples_in:
                     await self._progress()
-                self._put(self._summary())
+                await self._outbox.emptied()
+                self._outbox.put(self._summary())
         return isinstance(message, End)
 
     def _configure(self, message: Configure) -> None:
@@ -195,7 +183,7 @@ class Session:
             card = self._stream.variant.card
             variant = self._runtime.variant(message.model or card.model, message.variant or card.variant)
         self._stream.configure(variant, message.attenuation_limit_db)
-        self._put({"type": "configured", "session_id": self.id, **self._facts()})
+        self._outbox.put({"type": "configured", "session_id": self.id, **self._facts()})
 
     def _summary(self) -> dict[str, Any]:
         stream = self._stream
@@ -205,7 +193,7 @@ class Session:
             "samples_in": stream.samples_in,
             "samples_out": stream.samples_out,
             "audio_seconds": round(seconds, 6),
-            "latency_ms": self._latency,
+            "latency_ms": self._latency.percentiles(50, 95, 99),
             "real_time_factor": round(stream.compute_seconds / seconds, 6) if seconds else 0.0,
             "model_bytes": stream.variant.card.bytes,
             "samples_repaired": self._repaired,
@@ -213,76 +201,45 @@ class Session:
 
     # Output
 
-    def _put(self, item: bytes | dict[str, Any] | _Message) -> None:
-        self._outbox.append(item)
-        self._filled.set()
-
     def _on_audio(self, audio: Array) -> None:
-        data = pcm.encode(audio, self._parameters.encoding)
-        self._unsent += len(data)
-        self._put(data)
-        if self._unsent > self._unsent_limit:
-            self.fail(self._unread())
+        try:
+            self._outbox.put(pcm.encode(audio, self._parameters.encoding))
+        except ServiceError as error:
+            self.fail(error)
 
     def _on_progress(self) -> None:
         while self._waiting and self._stream.reached(self._waiting[0].position):
-            self._put(self._waiting.popleft())
-        self._progressed.set()
+            self._outbox.put(self._waiting.popleft())
+        self._outbox.moved.set()
 
     def _on_failure(self, error: Exception) -> None:
         self.fail(ServiceError("internal", "The server could not enhance this stream: connect again."))
 
-    async def _send(self) -> None:
-        """Write the outbox until the summary is out."""
-        while True:
-            await self._filled.wait()
-            self._filled.clear()
-            while self._outbox:
-                item = self._outbox.popleft()
-                try:
-                    async with asyncio.timeout(self._runtime.settings.max_unread_seconds):
-                        await self._send_item(item)
-                except TimeoutError as error:
-                    raise self._unread() from error
-                if isinstance(item, dict) and item["type"] == "summary":
-                    return
-                self._progressed.set()
-
-    def _unread(self) -> ServiceError:
-        seconds = self._runtime.settings.max_unread_seconds
-        return ServiceError("overloaded", f"Output was left unread for {seconds:g} s: read it as it comes.")
-
-    async def _send_item(self, item: bytes | dict[str, Any] | _Message) -> None:
-        if isinstance(item, bytes):
-            await self._websocket.send_bytes(item)
-            self._unsent -= len(item)
-            return
-        if isinstance(item, _Message):
-            latency = (time.perf_counter() - item.arrived) * 1000
-            self._latency.add(latency)
-            self._window.add(latency)
-            self._runtime.metrics.chunk_latency.observe(latency / 1000)
-            if self._parameters.stats != "chunk":
-                return
-            timing = self._stream.timing
-            item = {
-                "type": "stats",
-                "seq": item.seq,
-                "latency_ms": round(latency, 3),
-                "queue_ms": round(timing.queue * 1000, 3),
-                "compute_ms": round(timing.compute * 1000, 3),
-                "batch": timing.batch,
-                "model_bytes": self._stream.variant.card.bytes,
-            }
-        elif item["type"] == "summary":  # after all chunks have been counted
-            item = item | {"latency_ms": self._latency.percentiles(50, 95, 99)}
-        await self._websocket.send_text(json.dumps(item))
+    def _settle(self, receipt: Receipt) -> dict[str, Any] | None:
+        latency = (time.perf_counter() - receipt.arrived) * 1000
+        self._latency.add(latency)
+        self._window.add(latency)
+        self._runtime.metrics.chunk_latency.observe(latency / 1000)
+        if self._parameters.stats != "chunk":
+            return None
+        timing = self._stream.timing
+        return {
+            "type": "stats",
+            "seq": receipt.seq,
+            "latency_ms": round(latency, 3),
+            "queue_ms": round(timing.queue * 1000, 3),
+            "compute_ms": round(timing.compute * 1000, 3),
+            "batch": timing.batch,
+            "model_bytes": self._stream.variant.card.bytes,
+        }
 
     async def _send_stats_every_second(self) -> None:
         while True:
             await asyncio.sleep(1)
             window, self._window = self._window, LatencyHistogram()
-            self._put({"type": "stats", "window_ms": 1000, "chunks": window.count, "latency_ms": window.percentiles(50, 95)})
+            self._outbox.put(
+                {"type": "stats", "window_ms": 1000, "chunks": window.count, "latency_ms": window.percentiles(50, 95)}
+            )
 
 
 def describe(variant: Variant) -> dict[str, Any]:

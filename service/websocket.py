@@ -9,7 +9,7 @@ import logging
 from fastapi import APIRouter, WebSocket
 from starlette.websockets import WebSocketDisconnect
 
-from service.errors import ServiceError
+from service.errors import CLOSE_CODES, ServiceError
 from service.parameters import parse_query
 from service.runtime import Runtime
 from service.session import Session
@@ -30,8 +30,9 @@ async def enhance(websocket: WebSocket) -> None:
         session = Session(websocket, runtime, parse_query(websocket.query_params))
         await session.run()
         await websocket.close(1000)
-    except WebSocketDisconnect:
-        return
+    except WebSocketDisconnect as gone:
+        if gone.code == CLOSE_CODES["too_large"]:  # the transport has answered
+            runtime.metrics.errors.labels("too_large").inc()
     except ServiceError as error:
         await _refuse(websocket, runtime, error)
     except Exception:

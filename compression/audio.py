@@ -1,0 +1,46 @@
+"""Finding and reading recordings of any rate and format."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import soundfile
+
+from compression.errors import CorpusError
+
+SUFFIXES = (".flac", ".mp3", ".ogg", ".opus", ".wav")
+SAMPLE_RATE = 16000
+
+
+def find_audio(folder: Path) -> list[Path]:
+    """Audio files anywhere below a folder, in a fixed order.
+
+    Raises:
+        CorpusError: There is no such folder, or no audio in it.
+    """
+    if not folder.is_dir():
+        raise CorpusError(f"{folder} is not a folder: name a folder of {', '.join(SUFFIXES)} files")
+    files = sorted(path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES)
+    if not files:
+        raise CorpusError(f"no audio below {folder}: it must hold {', '.join(SUFFIXES)} files")
+    return files
+
+
+def read_mono(path: Path) -> npt.NDArray[np.float32]:
+    """A file as mono float32 ``[samples]`` at 16 kHz, whatever its rate and channels.
+
+    Raises:
+        CorpusError: The file cannot be decoded.
+    """
+    try:
+        audio, rate = soundfile.read(path, dtype="float32", always_2d=True)
+    except soundfile.LibsndfileError as error:
+        raise CorpusError(f"{path} cannot be decoded ({error}): remove or convert it") from error
+    mono: npt.NDArray[np.float32] = audio.mean(axis=1)
+    if rate != SAMPLE_RATE:
+        import soxr  # only here, so that training on 16 kHz material needs torch, numpy and soundfile alone
+
+        mono = soxr.resample(mono, rate, SAMPLE_RATE, quality="HQ")
+    return mono

@@ -1,0 +1,198 @@
+"""The offline commands of `quietwire`: `train`, `export`, `checkpoint` and `evaluate`.
+
+torch and the other packages of the extra ``compression`` are imported when a command runs, so that `quietwire --help`
+works without them.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import importlib.util
+import math
+import os
+from collections.abc import Callable, Iterator
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich import progress
+from rich.console import Console
+
+from compression.errors import (
+    CheckpointError,
+    CorpusError,
+    EvaluationError,
+    ExportError,
+    ExtraMissingError,
+    RecipeError,
+)
+from models.card import FAMILIES, VARIANTS, CardError, load_card
+from models.zoo import SHIPPED, ZooError
+
+if TYPE_CHECKING:
+    import torch
+
+USER_ERRORS: tuple[type[Exception], ...] = (
+    CardError,
+    CheckpointError,
+    CorpusError,
+    EvaluationError,
+    ExportError,
+    ExtraMissingError,
+    RecipeError,
+    ZooError,
+)
+PACKAGES = ("torch", "onnx", "pesq", "pystoi")
+
+
+def register(app: typer.Typer) -> None:
+    """Add the offline commands to an application."""
+    for command in (train, export, checkpoint, evaluate):
+        app.command()(command)
+
+
+def require_extra() -> None:
+    """Refuse where the extra ``compression`` is not installed.
+
+    Raises:
+        ExtraMissingError: It is not.
+    """
+    if missing := [name for name in PACKAGES if importlib.util.find_spec(name) is None]:
+        raise ExtraMissingError(f'this command needs {", ".join(missing)}: pip install "quietwire[compression]"')
+
+
+def train(
+    recipe: Annotated[Path, typer.Argument(help="Settings of the network, the run and the mixtures, a TOML file.")],
+    speech: Annotated[Path | None, typer.Option(help="Folder of clean speech, a subfolder per speaker.")] = None,
+    noise: Annotated[Path | None, typer.Option(help="Folder of noise.")] = None,
+    pairs: Annotated[
+        tuple[Path, Path] | None,
+        typer.Option(
+            metavar="NOISY CLEAN", help="Folders with the same file names (VoiceBank-DEMAND), for --speech and --noise."
+        ),
+    ] = None,
+    valid_speech: Annotated[Path | None, typer.Option(help="Folder of clean speech to validate on.")] = None,
+    valid_noise: Annotated[Path | None, typer.Option(help="Folder of noise to validate on.")] = None,
+    valid_pairs: Annotated[tuple[Path, Path] | None, typer.Option(metavar="NOISY CLEAN", help="Pairs to validate on.")] = None,
+    valid_share: Annotated[
+        float,
+        typer.Option(min=0.001, max=0.5, help="Share of the audio that is kept for validation where no folders are named."),
+    ] = 0.05,
+    run: Annotated[
+        Path | None, typer.Option(help="Folder of the run, which goes on where it was stopped.  [default: runs/RECIPE]")
+    ] = None,
+    resume_from: Annotated[Path | None, typer.Option(help="Checkpoint with which a new run begins.")] = None,
+    steps: Annotated[int | None, typer.Option(min=1, help="Length of the run, for the recipe's.")] = None,
+    minutes: Annotated[float | None, typer.Option(min=0, help="Stop after this time, whatever is left.")] = None,
+    threads: Annotated[int, typer.Option(min=1, help="Threads of torch.")] = os.cpu_count() or 1,
+    device: Annotated[str, typer.Option(help="cpu, cuda or mps.")] = "cpu",
+    cache: Annotated[Path | None, typer.Option(help="Folder for decoded audio, so that the next start is quick.")] = None,
+) -> None:
+    """Train a network from clean speech and noise, or from noisy and clean pairs.
+
+    Ctrl-C saves; the same command goes on. The run's folder holds checkpoint.pt, best.pt and log.jsonl.
+    """
+    require_extra()
+    import torch
+
+    from compression.recipe import load_recipe
+    from compression.sources import Sources, open_batches
+    from compression.train import Trainer
+
+    torch.set_num_threads(threads)
+    where = _device(device)
+    settings = load_recipe(recipe) if steps is None else load_recipe(recipe).with_steps(steps)
+    training = Sources(speech, noise, pairs, cache)
+    validation = Sources(valid_speech, valid_noise, valid_pairs, cache and cache / "valid")
+    batches = open_batches(training, validation, valid_share, settings, where)
+    trainer = Trainer(settings, *batches, run or Path("runs") / recipe.stem, where, resume_from)
+    trainer.run(budget_seconds=math.inf if minutes is None else 60 * minutes)
+
+
+def export(
+    source: Annotated[Path, typer.Argument(metavar="CHECKPOINT", help="Made by `quietwire train`, such as runs/crn/best.pt.")],
+    zoo: Annotated[Path, typer.Option(help="Folder of the variants.")] = SHIPPED,
+) -> None:
+    """Write a checkpoint's averaged network as the variant `original`, checked against torch."""
+    require_extra()
+    from compression.checkpoint import load_network, training_facts
+    from compression.export import export as write
+
+    card = write(load_network(source), "original", zoo, training_facts(source), {})
+    typer.echo(f"{zoo / card.model / card.variant}.onnx: {card.bytes:,} bytes, {card.parameters:,} parameters")
+
+
+def checkpoint(
+    source: Annotated[Path, typer.Argument(metavar="CHECKPOINT", help="Made by `quietwire train`.")],
+    target: Annotated[Path, typer.Argument(help="File to write.")],
+) -> None:
+    """Write a compact copy of a checkpoint, for keeping; `quietwire train --resume-from` goes on from it."""
+    require_extra()
+    from compression.checkpoint import compact, load_checkpoint, save_checkpoint
+
+    save_checkpoint(target, compact(load_checkpoint(source)))
+    typer.echo(f"{target}: {target.stat().st_size:,} bytes of {source.stat().st_size:,}")
+
+
+def evaluate(
+    system: Annotated[str, typer.Argument(help="A variant such as crn/original, or the path of an .onnx file or checkpoint.")],
+    pairs: Annotated[Path, typer.Option(help="Folder with noisy/ and clean/, or with *_noisy.* and *_clean.* files.")],
+    zoo: Annotated[Path, typer.Option(help="Folder of the variants.")] = SHIPPED,
+    jobs: Annotated[int, typer.Option(min=1, help="Processes.")] = os.cpu_count() or 1,
+    json_file: Annotated[Path | None, typer.Option("--json", help="Write all figures here, with a row per pair.")] = None,
+    update_card: Annotated[bool, typer.Option("--update-card", help="Write the figures into the variant's card.")] = False,
+    set_name: Annotated[str | None, typer.Option(help="What the pairs are, in words.  [default: the folder's name]")] = None,
+) -> None:
+    """Measure PESQ, STOI, ESTOI and SI-SDR over a folder of pairs, with 95 % intervals."""
+    require_extra()
+    from compression import evaluate as evaluation
+    from compression.pairs import find_pairs
+    from compression.result import markdown
+
+    path = system_path(system, zoo)
+    if update_card and path.suffix != ".onnx":
+        raise EvaluationError(f"{path} has no card: --update-card is for variants, export it first")
+    found = find_pairs(pairs)
+    with _progress(len(found)) as advance:
+        result = evaluation.evaluate(
+            partial(evaluation.load_system, path),
+            found,
+            system=system,
+            set_name=set_name or pairs.resolve().name,
+            jobs=min(jobs, len(found)),
+            progress=advance,
+        )
+    typer.echo(markdown(result), nl=False)
+    if json_file is not None:
+        result.save(json_file)
+    if update_card:
+        card_path = path.with_suffix(".json")
+        load_card(card_path).model_copy(update={"evaluation": result.evaluation()}).save(card_path)
+
+
+def system_path(system: str, zoo: Path) -> Path:
+    """The file that a user means: a name in the zoo, else a path."""
+    if system in {f"{model}/{variant}" for model in FAMILIES for variant in VARIANTS}:
+        return zoo / f"{system}.onnx"
+    return Path(system)
+
+
+def _device(name: str) -> torch.device:
+    import torch
+
+    try:
+        device = torch.device(name)
+        torch.zeros(1, device=device)
+    except (AssertionError, NotImplementedError, RuntimeError) as error:
+        raise typer.BadParameter(f"torch cannot use the device {name!r} here: use cpu") from error
+    return device
+
+
+@contextlib.contextmanager
+def _progress(total: int) -> Iterator[Callable[[], None]]:
+    """A bar on stderr with the time left; gives the function that advances it."""
+    columns = (progress.BarColumn(), progress.MofNCompleteColumn(), progress.TimeRemainingColumn(elapsed_when_finished=True))
+    with progress.Progress("measuring", *columns, console=Console(stderr=True)) as bar:
+        task = bar.add_task("", total=total)
+        yield lambda: bar.advance(task)

@@ -1,0 +1,107 @@
+"""Where training and validation batches come from: folders of speech and noise, or folders of pairs."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from compression.audio import SAMPLE_RATE
+from compression.corpus import Corpus
+from compression.errors import CorpusError
+from compression.mixing import Mixer, MixingSettings
+from compression.pair_mixing import PairCorpus, PairMixer
+from compression.recipe import Recipe
+
+Batches = Callable[[int, int], tuple[Tensor, Tensor]]
+Recordings = tuple[Corpus, Corpus] | PairCorpus
+VALIDATION_BATCH = 8
+VALIDATION_SECONDS = 3
+
+
+@dataclasses.dataclass(frozen=True)
+class Sources:
+    """Folders that a user named.
+
+    Attributes:
+        speech: Clean speech, a subfolder per speaker.
+        noise: Noise.
+        pairs: Noisy and clean recordings with the same file names, instead of the two.
+        cache: Folder for decoded audio.
+    """
+
+    speech: Path | None = None
+    noise: Path | None = None
+    pairs: tuple[Path, Path] | None = None
+    cache: Path | None = None
+
+    @property
+    def named(self) -> bool:
+        """Whether there is a folder at all."""
+        return bool(self.speech or self.noise or self.pairs)
+
+    def load(self, device: torch.device) -> Recordings:
+        """Read the folders: speech and noise, or pairs.
+
+        Raises:
+            CorpusError: They are not to be used together, or cannot be used.
+        """
+        if self.pairs and not (self.speech or self.noise):
+            return PairCorpus.load(*self.pairs, device, self.cache)
+        if self.pairs or not self.speech or not self.noise:
+            raise CorpusError("a folder is missing or too many are named: give speech and noise, or pairs alone")
+        speech_cache, noise_cache = (self.cache and self.cache / f"{kind}.npz" for kind in ("speech", "noise"))
+        return (
+            Corpus.load(self.speech, device, by_folder=True, cache=speech_cache),
+            Corpus.load(self.noise, device, by_folder=False, cache=noise_cache),
+        )
+
+
+def hold_out(recordings: Recordings, share: float) -> tuple[Recordings, Recordings]:
+    """Recordings to train on, and the last ``share`` of them to validate on.
+
+    Raises:
+        CorpusError: There is too little audio for two parts.
+    """
+    if isinstance(recordings, PairCorpus):
+        return recordings.hold_out(share)
+    (speech, held_speech), (noise, held_noise) = (corpus.hold_out(share) for corpus in recordings)
+    return (speech, noise), (held_speech, held_noise)
+
+
+def mixer(recordings: Recordings, settings: MixingSettings, batch: int, seconds: float) -> Batches:
+    """Batches of ``(noisy, clean)``, each ``[batch, samples]``."""
+    samples = round(seconds * SAMPLE_RATE)
+    if isinstance(recordings, PairCorpus):
+        return PairMixer(recordings, settings.level_dbfs, batch, samples)
+    return Mixer(*recordings, settings, batch, samples)
+
+
+def open_batches(
+    training: Sources, validation: Sources, share: float, recipe: Recipe, device: torch.device
+) -> tuple[Batches, Batches]:
+    """Training batches by the recipe, and validation batches that are the same for every recipe.
+
+    Args:
+        training: What to train on.
+        validation: What to validate on; where it names no folder, a share of the training material is kept for it.
+        share: That share.
+        recipe: How to mix.
+        device: Where the samples are kept.
+
+    Raises:
+        CorpusError: A folder is missing or cannot be used.
+    """
+    recordings = training.load(device)
+    if validation.named:
+        held = validation.load(device)
+    else:
+        recordings, held = hold_out(recordings, share)
+    settings = recipe.training
+    return (
+        mixer(recordings, recipe.mixing, settings.batch, settings.seconds),
+        mixer(held, MixingSettings(), VALIDATION_BATCH, VALIDATION_SECONDS),
+    )

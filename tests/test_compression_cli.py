@@ -1,0 +1,126 @@
+"""The offline commands, from recordings to figures in a card."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+import typer
+from typer.testing import CliRunner, Result
+
+from compression import cli
+from compression.errors import CorpusError, EvaluationError, ExtraMissingError, RecipeError
+from models.card import load_card
+from models.zoo import ZooError
+
+RECIPE = """
+[network]
+family = "fcn"
+filters = [2]
+[training]
+steps = 3
+cooldown = 1
+batch = 2
+seconds = 0.5
+validate_every = 2
+"""
+
+
+def call(*arguments: object) -> Result:
+    app = typer.Typer()
+    cli.register(app)
+    return CliRunner().invoke(app, [str(argument) for argument in arguments])
+
+
+def succeed(*arguments: object) -> str:
+    result = call(*arguments)
+    if result.exception is not None:
+        raise result.exception
+    return result.output
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory, voice) -> Path:
+    """Speech, noise, pairs and a recipe."""
+    folder = tmp_path_factory.mktemp("recordings")
+    for kind in ("speech/anna", "speech/bert", "noise", "noisy", "clean"):
+        (folder / kind).mkdir(parents=True)
+    hiss = 0.05 * np.random.default_rng(1).standard_normal(32000).astype(np.float32)
+    soundfile.write(folder / "noise/hiss.wav", hiss, 16000)
+    for index, name in enumerate(("anna", "bert")):
+        clean = 0.5 * voice(2, index)
+        soundfile.write(folder / f"speech/{name}/1.flac", clean, 16000)
+        soundfile.write(folder / f"clean/{name}.wav", clean, 16000)
+        soundfile.write(folder / f"noisy/{name}.wav", clean + hiss, 16000)
+    (folder / "small.toml").write_text(RECIPE)
+    return folder
+
+
+def test_from_recordings_to_figures_in_a_card(folder: Path, tmp_path: Path) -> None:
+    run, zoo = tmp_path / "run", tmp_path / "zoo"
+    speech, noise = ("--speech", folder / "speech"), ("--noise", folder / "noise")
+    succeed("train", folder / "small.toml", *speech, *noise, "--run", run, "--threads", 1, "--cache", tmp_path / "cache")
+    assert {path.name for path in run.iterdir()} == {"best.pt", "checkpoint.pt", "log.jsonl"}
+
+    assert "fcn/original.onnx" in succeed("export", run / "best.pt", "--zoo", zoo)
+    training = load_card(zoo / "fcn/original.json").training
+    assert (training["steps"], training["settings"]["batch"]) in {(2, 2), (3, 2)}
+    assert training["validation"]["loss"] == pytest.approx(training["validation"]["loss"])
+
+    succeed("checkpoint", run / "best.pt", tmp_path / "kept.pt")
+    longer = ("--resume-from", tmp_path / "kept.pt", "--steps", 4, "--run", tmp_path / "longer", "--threads", 1)
+    pairs = ("--pairs", folder / "noisy", folder / "clean")
+    succeed("train", folder / "small.toml", *pairs, "--valid-pairs", *pairs[1:], *longer)
+    assert json.loads((tmp_path / "longer/log.jsonl").read_text().splitlines()[-1])["step"] == 4
+
+    figures = tmp_path / "figures.json"
+    card = ("--update-card", "--set-name", "two voices in hiss")
+    text = succeed("evaluate", "fcn/original", "--pairs", folder, "--zoo", zoo, "--jobs", 1, "--json", figures, *card)
+    assert "| noisy input | 2 |" in text
+    assert "| fcn/original | 2 |" in text
+    measured = load_card(zoo / "fcn/original.json").evaluation
+    assert measured is not None
+    assert (measured.set_name, measured.pairs) == ("two voices in hiss", 2)
+    assert measured.scores["pesq"].mean == pytest.approx(json.loads(figures.read_text())["scores"]["pesq"]["mean"])
+
+    by_checkpoint = succeed("evaluate", run / "best.pt", "--pairs", folder, "--jobs", 1)
+    assert by_checkpoint.splitlines()[2] == text.splitlines()[2]
+
+
+def test_user_errors_leave_the_commands_as_they_are(folder: Path, tmp_path: Path) -> None:
+    recipe = folder / "small.toml"
+    cases = [
+        (CorpusError, ("train", recipe, "--speech", folder / "speech")),
+        (CorpusError, ("train", recipe, "--pairs", folder / "noisy", folder / "clean", "--noise", folder / "noise")),
+        (CorpusError, ("train", recipe, "--pairs", folder / "noisy", folder / "nowhere")),
+        (RecipeError, ("train", tmp_path / "none.toml", "--speech", folder, "--noise", folder)),
+        (ZooError, ("evaluate", "crn/original", "--pairs", folder, "--zoo", tmp_path, "--jobs", 1)),
+        (CorpusError, ("evaluate", "crn/original", "--pairs", tmp_path / "nowhere")),
+        (EvaluationError, ("evaluate", tmp_path / "a.pt", "--pairs", folder, "--update-card")),
+    ]
+    for kind, arguments in cases:
+        error = call(*arguments).exception
+        assert isinstance(error, kind), (arguments, error)
+        assert kind in cli.USER_ERRORS
+        assert "\n" not in str(error)
+
+
+def test_an_unknown_device_is_a_usage_error(folder: Path) -> None:
+    result = call("train", folder / "small.toml", "--speech", folder, "--noise", folder, "--device", "abacus")
+    assert result.exit_code == 2
+
+
+def test_without_the_extra_the_commands_name_it(monkeypatch: pytest.MonkeyPatch, folder: Path) -> None:
+    monkeypatch.setattr(cli, "PACKAGES", ("torch", "no_such_package"))
+    with pytest.raises(ExtraMissingError, match=r'no_such_package: pip install "quietwire\[compression\]"'):
+        succeed("evaluate", "crn/original", "--pairs", folder)
+
+
+def test_the_commands_can_be_listed_without_torch() -> None:
+    code = "import sys, compression.cli; print(sorted({'torch', 'onnx', 'pesq', 'pystoi', 'scipy'} & set(sys.modules)))"
+    root = Path(cli.__file__).parent.parent
+    listed = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=root)
+    assert listed.stdout.strip() == "[]"

@@ -1,0 +1,61 @@
+"""The exported file: complete, checked, and refused when it computes something else."""
+
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+from onnx import numpy_helper
+
+from compression.errors import ExportError
+from compression.export import check_against_torch, export, to_onnx
+from models.network import StreamingNetwork
+from models.zoo import load_variant
+
+
+def test_a_right_graph_passes_over_200_frames(network: StreamingNetwork) -> None:
+    assert check_against_torch(network, to_onnx(network, "original").SerializeToString()) < 1e-4
+
+
+def test_one_wrong_constant_is_noticed(network: StreamingNetwork) -> None:
+    model = to_onnx(network, "original")
+    weights = [c for c in model.graph.initializer if c.data_type == onnx.TensorProto.FLOAT and np.prod(c.dims) > 8]
+    for constant in (weights[0], weights[-1]):
+        kept = constant.SerializeToString()
+        values = numpy_helper.to_array(constant).copy()
+        values.flat[values.size // 2] += 0.1
+        constant.CopyFrom(numpy_helper.from_array(values, constant.name))
+        with pytest.raises(ExportError, match="differ by"):
+            check_against_torch(network, model.SerializeToString())
+        constant.ParseFromString(kept)
+
+
+def test_a_graph_that_gives_no_number_is_noticed(network: StreamingNetwork) -> None:
+    model = to_onnx(network, "original")
+    constant = next(c for c in model.graph.initializer if c.data_type == onnx.TensorProto.FLOAT and np.prod(c.dims) > 8)
+    values = np.full_like(numpy_helper.to_array(constant), np.nan)
+    constant.CopyFrom(numpy_helper.from_array(values, constant.name))
+    with pytest.raises(ExportError, match="differ by nan"):
+        check_against_torch(network, model.SerializeToString())
+
+
+def test_the_same_network_gives_the_same_bytes(network: StreamingNetwork) -> None:
+    contents = {to_onnx(network, "original").SerializeToString() for _ in range(2)}
+    assert len(contents) == 1
+
+
+def test_the_card_counts_every_byte_and_sizes_are_over_the_original(network: StreamingNetwork, tmp_path: Path) -> None:
+    with pytest.raises(ExportError, match=r"original\.onnx is missing"):
+        export(network, "pruned", tmp_path, {}, {})
+    original = export(network, "original", tmp_path, {"steps": 3}, {})
+    pruned = export(network, "pruned", tmp_path, {}, {"method": "none"})
+    folder = tmp_path / network.family
+    assert original.size_ratio == 1
+    assert pruned.bytes == (folder / "pruned.onnx").stat().st_size
+    assert pruned.size_ratio == pruned.bytes / original.bytes
+    loaded = load_variant(folder / "pruned.onnx")
+    assert loaded.card == pruned
+    assert loaded.card.algorithmic_latency_ms == network.latency_samples / 16
+    assert {path.name for path in folder.iterdir()} == {
+        f"{name}.{kind}" for name in ("original", "pruned") for kind in ("onnx", "json")
+    }

@@ -1,0 +1,77 @@
+"""The networks themselves: their sizes, their configuration, and the fast convolution."""
+
+import pytest
+import torch
+from torch import nn
+from torch.nn import functional
+
+from models.crn import Crn, CrnConfig
+from models.fcn import TAPS, Fcn, FcnConfig, convolve
+
+
+def test_fcn_has_the_paper_s_number_of_parameters() -> None:
+    network = Fcn()
+    statistics = sum(norm.running_mean.numel() + norm.running_var.numel() for norm in network.norms)
+    assert network.parameter_count() == 300_931
+    assert network.parameter_count() + statistics == 301_351
+
+
+def test_fcn_costs_its_weights_times_the_rate() -> None:
+    weights = 30 * TAPS + 6 * 30 * 30 * TAPS + 30 * TAPS
+    assert Fcn().macs_per_second() == weights * 16000
+
+
+@pytest.mark.parametrize("samples", [1000, 2000, 5003])
+def test_fft_convolution_equals_the_direct_one_with_its_gradients(samples: int) -> None:
+    generator = torch.Generator().manual_seed(samples)
+    x = torch.randn(2, 3, samples, generator=generator, dtype=torch.float64, requires_grad=True)
+    weight = torch.randn(4, 3, TAPS, generator=generator, dtype=torch.float64, requires_grad=True)
+    bias = torch.randn(4, generator=generator, dtype=torch.float64)
+    fast, direct = convolve(x, weight, bias), functional.conv1d(x, weight, bias)
+    torch.testing.assert_close(fast, direct)
+    upstream = torch.randn(direct.shape, generator=generator, dtype=torch.float64)
+    for one, other in zip(
+        torch.autograd.grad(fast, (x, weight), upstream), torch.autograd.grad(direct, (x, weight), upstream), strict=True
+    ):
+        torch.testing.assert_close(one, other)
+
+
+def test_fcn_state_before_the_first_sample_is_endless_silence() -> None:
+    torch.manual_seed(1)
+    network = Fcn(FcnConfig((3, 4))).eval()
+    start = network.initial_state(1)
+    with torch.no_grad():
+        _, later = network.step(torch.zeros(1, 4 * network.hop), start)
+    torch.testing.assert_close(later, start)
+
+
+def test_an_untrained_fcn_passes_the_signal_on() -> None:
+    audio = 0.05 * torch.randn(2, 3000, generator=torch.Generator().manual_seed(1))
+    with torch.no_grad():
+        torch.testing.assert_close(Fcn().eval()(audio), torch.tanh(audio), atol=1e-3, rtol=0)
+
+
+def test_crn_starts_near_the_identity_on_its_mask() -> None:
+    network = Crn(CrnConfig(4, 4, (4,), (4,), 1))
+    assert network.mask.bias is not None
+    assert network.mask.bias.tolist() == [1.0, 0.0] * 4
+
+
+def test_convolutions_along_frequency_keep_their_weights_in_channels_last() -> None:
+    convs = [module for module in Crn().modules() if isinstance(module, nn.Conv2d)]
+    assert convs
+    assert all(conv.weight.is_contiguous(memory_format=torch.channels_last) for conv in convs)
+
+
+@pytest.mark.parametrize(
+    ("config", "arguments", "message"),
+    [
+        (CrnConfig, {"channels": 0}, "at least 1"),
+        (CrnConfig, {"subband_units": (4,), "fullband_units": (4, 4)}, "same number of blocks"),
+        (FcnConfig, {"filters": ()}, "at least one filter"),
+        (FcnConfig, {"filters": (3, 0)}, "at least one filter"),
+    ],
+)
+def test_widths_that_make_no_network_are_refused(config, arguments, message) -> None:
+    with pytest.raises(ValueError, match=message):
+        config(**arguments)

@@ -1,0 +1,67 @@
+"""Settings files: read, and refused where they are wrong, by file and entry."""
+
+from pathlib import Path
+
+import pytest
+
+from compression.errors import RecipeError
+from compression.recipe import load_recipe
+
+SHIPPED = sorted((Path(__file__).parent.parent / "compression/settings").glob("*.toml"))
+
+
+@pytest.mark.parametrize("path", SHIPPED, ids=lambda path: path.stem)
+def test_the_shipped_recipes_can_be_read(path: Path) -> None:
+    recipe = load_recipe(path)
+    assert recipe.build().family == path.stem
+
+
+def test_entries_arrive_where_they_belong(tmp_path: Path) -> None:
+    path = tmp_path / "a.toml"
+    path.write_text(
+        '[network]\nfamily = "fcn"\nfilters = [3, 4]\n[training]\nsteps = 9\ncooldown = 3\nlearning_rate = 0.01\n'
+        "[mixing]\nsnr_db = [0, 10]\nreverb = 1\n"
+    )
+    recipe = load_recipe(path)
+    assert [conv.out_channels for conv in recipe.build().convs] == [3, 4, 1]
+    assert (recipe.training.steps, recipe.training.learning_rate) == (9, 0.01)
+    assert (recipe.mixing.snr_db, recipe.mixing.reverb) == ((0, 10), 1)
+    assert recipe.with_steps(20).training.steps == 20
+    with pytest.raises(RecipeError, match="2 steps do not fit the recipe: cooldown"):
+        recipe.with_steps(2)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("steps =", "not valid TOML"),
+        ("\udcff", "not valid TOML"),
+        ("[trainig]", r"unknown table \[trainig\]"),
+        ("training = 3", "training must be a table"),
+        ("[network]\nchannels = 3", "unknown family None"),
+        ('[network]\nfamily = "crn"\nwidth = 3', "width"),
+        ('[network]\nfamily = "crn"\nchannels = 0', "at least 1"),
+        ("[training]\nsteps = 9.5", "steps in .training. must be of the kind of 10000, not 9.5"),
+        ("[training]\nstep = 9", "unknown entry 'step' in .training.; use seed, steps"),
+        ("[training]\nbatch = 0", "batch"),
+        ("[training]\nseconds = 0.1", "seconds"),
+        ("[training]\nlearning_rate = true", "learning_rate"),
+        ("[training]\nbfloat16 = 1", "bfloat16"),
+        ("[training]\nsteps = 5\ncooldown = 6", "cooldown"),
+        ("[mixing]\nreverb = 1.5", "reverb is 1.5"),
+        ("[mixing]\nsnr_db = 5", r"snr_db in .mixing. must be of the kind of \[-6.0, 20.0\], not 5"),
+        ("[mixing]\nsnr_db = [5]", "snr_db"),
+        ("[mixing]\nsnr_db = [20, 5]", "snr_db is .* the lower value goes first"),
+    ],
+)
+def test_a_mistake_is_refused_by_file_and_entry(tmp_path: Path, text: str, message: str) -> None:
+    path = tmp_path / "a.toml"
+    network = "" if "[network]" in text else '\n[network]\nfamily = "fcn"\nfilters = [2]\n'
+    path.write_bytes((text + network).encode(errors="surrogateescape"))
+    with pytest.raises(RecipeError, match=rf"a\.toml.*{message}"):
+        load_recipe(path)
+
+
+def test_a_missing_file_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(RecipeError, match=r"none\.toml cannot be read"):
+        load_recipe(tmp_path / "none.toml")

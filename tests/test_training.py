@@ -1,0 +1,152 @@
+"""Training: repeatable, stopped and resumed without a trace, checkpoints that are complete."""
+
+import json
+import signal
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+
+from compression.checkpoint import compact, load_checkpoint, load_network, save_checkpoint, training_facts
+from compression.errors import CheckpointError
+from compression.mixing import MixingSettings
+from compression.recipe import Recipe, TrainingSettings
+from compression.train import Trainer, learning_rate, validate
+
+CPU = torch.device("cpu")
+SMALL = {"family": "crn", "channels": 4, "subband_channels": 4, "subband_units": [4], "fullband_units": [4], "depth": 1}
+STEPS = 6
+
+
+def recipe(network: dict[str, object] = SMALL, **training: object) -> Recipe:
+    numbers = {"steps": STEPS, "cooldown": 2, "warmup": 2, "batch": 2, "seconds": 0.25, "validate_every": 4}
+    return Recipe(dict(network), TrainingSettings(**(numbers | training)), MixingSettings())
+
+
+def batches(seed: int, index: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """Tones in noise."""
+    generator = torch.Generator().manual_seed(1000 * seed + index)
+    pitch = 200 + 800 * torch.rand(2, 1, generator=generator)
+    clean = 0.2 * torch.sin(2 * torch.pi * pitch * torch.arange(4000) / 16000)
+    return clean + 0.1 * torch.randn(2, 4000, generator=generator), clean
+
+
+def interrupted(after: int) -> Callable[[int, int], tuple[torch.Tensor, torch.Tensor]]:
+    """Batches that come with Ctrl-C at one index."""
+
+    def draw(seed: int, index: int) -> tuple[torch.Tensor, torch.Tensor]:
+        if index == after - 1:
+            signal.raise_signal(signal.SIGINT)
+        return batches(seed, index)
+
+    return draw
+
+
+def trained(folder: Path, settings: Recipe | None = None, draw=batches, initial: Path | None = None) -> Trainer:
+    torch.set_num_threads(1)
+    trainer = Trainer(settings or recipe(), draw, batches, folder, CPU, initial)
+    trainer.run(validation_batches=2)
+    return trainer
+
+
+def assert_equal(one: Trainer, other: Trainer) -> None:
+    for name in ("network", "average"):
+        states = getattr(one, name).state_dict(), getattr(other, name).state_dict()
+        for key, value in states[0].items():
+            assert torch.equal(value, states[1][key]), (name, key)
+
+
+def test_a_run_can_be_repeated(tmp_path: Path) -> None:
+    assert_equal(trained(tmp_path / "a"), trained(tmp_path / "b"))
+
+
+def test_ctrl_c_saves_and_the_resumed_run_ends_like_an_uninterrupted_one(tmp_path: Path) -> None:
+    whole = trained(tmp_path / "whole")
+    handler = signal.getsignal(signal.SIGINT)
+    stopped = trained(tmp_path / "cut", draw=interrupted(3))
+    assert signal.getsignal(signal.SIGINT) is handler
+    assert stopped.step == load_checkpoint(tmp_path / "cut/checkpoint.pt")["step"] == 3
+    resumed = trained(tmp_path / "cut")
+    assert (resumed.step, resumed.hours) == (whole.step, whole.hours)
+    assert_equal(whole, resumed)
+
+
+def test_the_log_has_a_row_a_validation_and_one_at_the_end(tmp_path: Path) -> None:
+    trained(tmp_path)
+    rows = [json.loads(line) for line in (tmp_path / "log.jsonl").read_text().splitlines()]
+    assert [row["step"] for row in rows] == [4, STEPS]
+    assert rows[0].keys() >= {"hours", "train_loss", "learning_rate", "loss", "si_sdr", "si_sdr_gain"}
+    best = load_checkpoint(tmp_path / "best.pt")
+    assert best["best"] == pytest.approx(min(row["loss"] for row in rows), abs=1e-5)
+    facts = training_facts(tmp_path / "best.pt")
+    assert facts["validation"]["loss"] == pytest.approx(best["best"], abs=1e-5)
+    assert facts["settings"]["steps"] == STEPS
+
+
+def test_training_learns(tmp_path: Path) -> None:
+    before = validate(Trainer(recipe(), batches, batches, tmp_path, CPU).network, batches, 2)
+    after = trained(tmp_path, recipe(steps=60, learning_rate=1e-2, validate_every=60, average=0.8))
+    assert validate(after.average, batches, 2)["loss"] < before["loss"] - 1
+
+
+def test_a_longer_run_goes_on_from_a_compact_checkpoint(tmp_path: Path) -> None:
+    first = trained(tmp_path / "a")
+    save_checkpoint(tmp_path / "kept.pt", compact(first.content()))
+    assert (tmp_path / "kept.pt").stat().st_size < (tmp_path / "a/checkpoint.pt").stat().st_size
+    for key, value in load_network(tmp_path / "kept.pt").state_dict().items():
+        assert torch.equal(value, first.average.state_dict()[key])
+    longer = trained(tmp_path / "b", recipe(steps=STEPS + 2), initial=tmp_path / "kept.pt")
+    assert longer.step == STEPS + 2
+    assert (tmp_path / "b/best.pt").exists()
+
+
+def test_a_run_s_own_checkpoint_goes_before_the_one_to_begin_with(tmp_path: Path) -> None:
+    trained(tmp_path / "a")
+    trained(tmp_path / "b", draw=interrupted(2))
+    assert Trainer(recipe(), batches, batches, tmp_path / "b", CPU, tmp_path / "a/checkpoint.pt").step == 2
+
+
+def test_files_that_are_no_checkpoint_are_refused_by_name(tmp_path: Path) -> None:
+    with pytest.raises(CheckpointError, match=r"none\.pt is not a file"):
+        load_network(tmp_path / "none.pt")
+    (tmp_path / "text.pt").write_text("hello")
+    with pytest.raises(CheckpointError, match=r"text\.pt is damaged or not a checkpoint"):
+        load_network(tmp_path / "text.pt")
+    torch.save({"weights": {}}, tmp_path / "other.pt")
+    with pytest.raises(CheckpointError, match=r"other\.pt is not a checkpoint"):
+        load_network(tmp_path / "other.pt")
+
+
+def test_a_checkpoint_of_another_network_is_refused(tmp_path: Path) -> None:
+    trained(tmp_path)
+    with pytest.raises(CheckpointError, match=r"checkpoint\.pt is of another network"):
+        Trainer(recipe(SMALL | {"channels": 5}), batches, batches, tmp_path, CPU)
+
+
+def test_the_learning_rate_rises_stays_and_falls_to_zero() -> None:
+    settings = recipe(steps=100, warmup=10, cooldown=20, learning_rate=0.5).training
+    rates = [learning_rate(settings, step) for step in range(101)]
+    assert rates[0] == pytest.approx(0.05)
+    assert rates[10:81] == [0.5] * 71
+    assert rates[90] == pytest.approx(0.25)
+    assert rates[100] == 0
+
+
+def test_the_moving_average_is_over_weights_and_statistics_alike(tmp_path: Path) -> None:
+    trainer = Trainer(recipe(steps=1, cooldown=0, average=0.9), batches, batches, tmp_path, CPU)
+    before = {name: value.clone() for name, value in trainer.average.state_dict().items()}
+    trainer.run(validation_batches=1)
+    decay = 2 / 11  # of the first step, below the recipe's
+    for name, value in trainer.network.state_dict().items():
+        expected = value if name.endswith("num_batches_tracked") else decay * before[name] + (1 - decay) * value
+        torch.testing.assert_close(trainer.average.state_dict()[name], expected)
+
+
+def test_statistics_stay_once_normalisation_is_frozen(tmp_path: Path) -> None:
+    frozen = recipe(freeze_norm_after=3)
+    before = {name: value.clone() for name, value in trained(tmp_path, frozen, interrupted(3)).network.named_buffers()}
+    after = trained(tmp_path, frozen).network
+    for name, value in after.named_buffers():
+        assert torch.equal(value, before[name]), name
+    assert not torch.equal(trained(tmp_path / "b").network.entry_norm.running_mean, after.entry_norm.running_mean)
