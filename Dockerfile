@@ -28,7 +28,7 @@ ENV PATH=/opt/quietwire/bin:$PATH PYTHONDONTWRITEBYTECODE=1 PYTHONUNBUFFERED=1
 USER 10001:10001
 EXPOSE 8000
 STOPSIGNAL SIGTERM
-# /readyz answers 503 while draining and when there is no room for a stream. A proxy from the environment is not for this call.
+# Liveness: a full or draining server (503 from /readyz) is healthy. A proxy from the environment is not for this call.
 HEALTHCHECK --interval=10s --timeout=5s --start-period=15s --retries=3 \
-  CMD ["python", "-I", "-c", "import os; from urllib.request import *; build_opener(ProxyHandler({})).open(f\"http://127.0.0.1:{os.environ.get('QUIETWIRE_PORT', 8000)}/readyz\", timeout=4)"]
+  CMD ["python", "-I", "-c", "import os; from urllib.request import *; build_opener(ProxyHandler({})).open(f\"http://127.0.0.1:{os.environ.get('QUIETWIRE_PORT', 8000)}/healthz\", timeout=4)"]
 CMD ["quietwire", "serve", "--host", "0.0.0.0"]

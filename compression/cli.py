@@ -1,4 +1,4 @@
-"""The offline commands of `quietwire`: `train`, `export`, `checkpoint` and `evaluate`.
+"""The offline commands of `quietwire`: `train`, `export`, `checkpoint`, `evaluate` and `picture`.
 
 torch and the other packages of the extra ``compression`` are imported when a command runs, so that `quietwire --help`
 works without them.
@@ -43,12 +43,12 @@ USER_ERRORS: tuple[type[Exception], ...] = (
     RecipeError,
     ZooError,
 )
-PACKAGES = ("torch", "onnx", "pesq", "pystoi")
+PACKAGES = ("torch", "onnx", "pesq", "pystoi", "matplotlib")
 
 
 def register(app: typer.Typer) -> None:
     """Add the offline commands to an application."""
-    for command in (train, export, checkpoint, evaluate):
+    for command in (train, export, checkpoint, evaluate, picture):
         app.command()(command)
 
 
@@ -169,6 +169,18 @@ def evaluate(
     if update_card:
         card_path = path.with_suffix(".json")
         load_card(card_path).model_copy(update={"evaluation": result.evaluation()}).save(card_path)
+
+
+def picture(
+    noisy: Annotated[Path, typer.Argument(help="The recording.")],
+    enhanced: Annotated[Path, typer.Argument(help="What became of it.")],
+    target: Annotated[Path, typer.Argument(help="PNG to write.")],
+) -> None:
+    """Draw the spectrograms of a recording before and after."""
+    require_extra()
+    from compression.picture import spectrograms
+
+    spectrograms([noisy, enhanced], ["noisy", "enhanced"], target)
 
 
 def system_path(system: str, zoo: Path) -> Path:

@@ -202,10 +202,7 @@ class Session:
     # Output
 
     def _on_audio(self, audio: Array) -> None:
-        try:
-            self._outbox.put(pcm.encode(audio, self._parameters.encoding))
-        except ServiceError as error:
-            self.fail(error)
+        self._outbox.put(pcm.encode(audio, self._parameters.encoding))
 
     def _on_progress(self) -> None:
         while self._waiting and self._stream.reached(self._waiting[0].position):

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 
+import quietwire as quietwire  # lets `compression` be found on Python 3.14
+
 if TYPE_CHECKING:
     from models.network import StreamingNetwork
 
