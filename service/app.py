@@ -101,7 +101,21 @@ async def _unexpected(request: Request, error: Exception) -> JSONResponse:
 
 
 class Server(uvicorn.Server):
-    """Uvicorn that lets live streams finish before it closes their connections."""
+    """Uvicorn that lets live streams finish before it closes their connections.
+
+    Args:
+        config: Of uvicorn.
+        listening: Called with the port once connections are taken.
+    """
+
+    def __init__(self, config: uvicorn.Config, listening: Callable[[int], None]) -> None:
+        super().__init__(config)
+        self._listening = listening
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Start, and tell the port."""
+        await super().startup(sockets)
+        self._listening(self.servers[0].sockets[0].getsockname()[1])
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Drain, then stop as uvicorn does."""
@@ -112,8 +126,14 @@ class Server(uvicorn.Server):
         await super().shutdown(sockets)
 
 
-def make_server(settings: Settings, zoo: Zoo | None = None) -> Server:
-    """A server that is not started yet; ``run`` serves until SIGTERM or SIGINT."""
+def make_server(settings: Settings, zoo: Zoo | None = None, listening: Callable[[int], None] = lambda port: None) -> Server:
+    """A server that is not started yet; ``run`` serves until SIGTERM or SIGINT.
+
+    Args:
+        settings: Of the service.
+        zoo: Loaded variants.
+        listening: Called with the port once connections are taken.
+    """
     config = uvicorn.Config(
         create_app(settings, zoo),
         host=settings.host,
@@ -127,4 +147,4 @@ def make_server(settings: Settings, zoo: Zoo | None = None) -> Server:
         timeout_graceful_shutdown=5,
         server_header=False,
     )
-    return Server(config)
+    return Server(config, listening)

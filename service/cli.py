@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import logging
 import os
+import signal
+import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -58,11 +60,12 @@ def serve(
     )
     logging.basicConfig(level=chosen.log_level.upper(), format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     loaded = load_zoo(chosen.zoo, chosen.variants)
-    typer.echo(f"Quietwire on http://{chosen.host}:{chosen.port} with {', '.join(loaded.names)} (Ctrl-C stops it)")
-    server = make_server(chosen, loaded)
-    server.run()
-    if not server.started:
-        raise typer.Exit(1)
+    for number in (signal.SIGTERM, signal.SIGINT):  # uvicorn raises the one that stopped it again, when it has stopped
+        signal.signal(number, lambda *_: sys.exit(0))
+    names = ", ".join(loaded.names)
+    make_server(
+        chosen, loaded, lambda port: typer.echo(f"Quietwire on http://{chosen.host}:{port} with {names} (Ctrl-C stops it)")
+    ).run()
 
 
 def settings() -> None:

@@ -1,0 +1,137 @@
+"""Parameter pruning for shipping: whole feature maps, filters and GRU units go, least important first.
+
+Importance is the first-order Taylor estimate of Molchanov et al. (CVPR 2019): the square of what the loss would change
+if the unit's parameters were zero, averaged over batches. Units of all widths compete; each one's importance is divided
+by the share of multiplications and parameters that removing it saves, so that what is taken first is what costs much and
+matters little. The pruned network is an ordinary smaller network.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+
+import torch
+from torch import Tensor
+
+from compression.groups import axes, shrink, widths, with_widths
+from models.network import StreamingNetwork
+
+Loss = Callable[[StreamingNetwork, int], Tensor]
+
+
+def importance(network: StreamingNetwork, loss: Loss, batches: int) -> dict[str, Tensor]:
+    """Taylor importance of every unit.
+
+    Args:
+        network: Evaluated with its running statistics, on the device of the batches.
+        loss: Of the network on batch ``n``.
+        batches: How many to average over.
+
+    Returns:
+        A tensor ``[width]`` per width; the loss squared is its unit.
+    """
+    sizes, follows = widths(network), axes(network)
+    totals = {name: torch.zeros(size) for name, size in sizes.items()}
+    network.eval()
+    for batch in range(batches):
+        network.zero_grad()
+        torch.autograd.backward(loss(network, batch))
+        changes = {name: torch.zeros(size) for name, size in sizes.items()}
+        for name, parameter in network.named_parameters():
+            assert parameter.grad is not None
+            effect = (parameter.detach() * parameter.grad).cpu()
+            for axis, width in enumerate(follows[name]):
+                if width is not None:
+                    others = [other for other in range(effect.ndim) if other != axis]
+                    along = effect.sum(others) if others else effect
+                    changes[width] += along.view(-1, sizes[width]).sum(0)
+        for name, change in changes.items():
+            totals[name] += change.square() / batches
+    network.zero_grad()
+    return totals
+
+
+def _savings(network: StreamingNetwork, sizes: Mapping[str, int]) -> dict[str, float]:
+    """Share of multiplications and of parameters, averaged, that one unit less of each width saves."""
+    current = with_widths(network, sizes)
+    macs, parameters = current.macs_per_second(), current.parameter_count()
+    saved = {}
+    for name, size in sizes.items():
+        if size > 1:
+            smaller = with_widths(network, {**sizes, name: size - 1})
+            share = (1 - smaller.macs_per_second() / macs) + (1 - smaller.parameter_count() / parameters)
+            saved[name] = share / 2
+    return saved
+
+
+def choose(
+    network: StreamingNetwork,
+    scores: Mapping[str, Tensor],
+    macs_ratio: float,
+    parameters_ratio: float,
+    smallest: int = 4,
+    multiple: int = 1,
+) -> dict[str, Tensor]:
+    """Which units to keep so that the network needs at most these shares of its multiplications and parameters.
+
+    Args:
+        network: To be pruned.
+        scores: From ``importance``.
+        macs_ratio: Of ``network.macs_per_second()``, in (0, 1].
+        parameters_ratio: Of ``network.parameter_count()``, in (0, 1].
+        smallest: No width becomes smaller.
+        multiple: Widths end as multiples of this, rounded down where they are larger than that.
+
+    Returns:
+        Sorted indices to keep, by width.
+
+    Raises:
+        ValueError: The shares cannot be reached.
+    """
+    sizes = widths(network)
+    order = {name: scores[name].argsort(descending=True) for name in sizes}
+    ranked = {name: scores[name][order[name]].tolist() for name in sizes}
+    macs, parameters = macs_ratio * network.macs_per_second(), parameters_ratio * network.parameter_count()
+    while True:
+        current = with_widths(network, sizes)
+        if current.macs_per_second() <= macs and current.parameter_count() <= parameters:
+            break
+        prices = {
+            name: ranked[name][sizes[name] - 1] / saving
+            for name, saving in _savings(network, sizes).items()
+            if sizes[name] > smallest
+        }
+        if not prices:
+            raise ValueError(
+                f"the shares {macs_ratio:g} and {parameters_ratio:g} cannot be reached with widths of {smallest} and more"
+            )
+        cheapest = min(prices, key=lambda name: prices[name])
+        sizes[cheapest] -= 1
+    for name, size in sizes.items():
+        if size > multiple:
+            sizes[name] = size // multiple * multiple
+    return {name: order[name][:size].sort().values for name, size in sizes.items()}
+
+
+def prune(
+    network: StreamingNetwork, loss: Loss, batches: int, macs_ratio: float, parameters_ratio: float, multiple: int = 1
+) -> StreamingNetwork:
+    """Measure, choose and remove; the result still has to be trained.
+
+    Raises:
+        ValueError: The shares cannot be reached.
+    """
+    scores = importance(network, loss, batches)
+    return shrink(network, choose(network, scores, macs_ratio, parameters_ratio, multiple=multiple))
+
+
+def schedule(ratio: float, rounds: int) -> list[float]:
+    """Shares of what the round before left, that multiply to ``ratio``.
+
+    Raises:
+        ValueError: The ratio is not in (0, 1], or there is no round.
+    """
+    if not 0 < ratio <= 1 or rounds < 1:
+        raise ValueError("a pruning ratio must lie in (0, 1], with at least one round")
+    return [math.exp(math.log(ratio) / rounds)] * rounds

@@ -1,0 +1,129 @@
+"""Pruning removes what it says, keeps what matters, and leaves a network that computes what is left."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import Tensor
+
+from compression.groups import axes, shrink, widths
+from compression.pruning import choose, importance, prune, schedule
+from models.crn import Crn, CrnConfig
+from models.fcn import Fcn, FcnConfig
+from models.network import StreamingNetwork
+
+
+def small(family: str) -> StreamingNetwork:
+    """A network with random weights and statistics."""
+    torch.manual_seed(0)
+    network: StreamingNetwork = Fcn(FcnConfig((6, 5, 4)))
+    if family == "crn":
+        network = Crn(CrnConfig(channels=6, subband_channels=8, subband_units=(6, 5), fullband_units=(7, 4), depth=2))
+    for name, value in network.state_dict().items():
+        if value.is_floating_point():
+            noise = torch.rand_like(value)
+            value.copy_(noise + 0.5 if "var" in name else (noise - 0.5) * 0.6)
+    return network.eval()
+
+
+def silence(network: StreamingNetwork, width: str, unit: int) -> None:
+    """Zero all that one unit receives and gives: what pruning must be equal to."""
+    size = widths(network)[width]
+    for name, value in network.state_dict().items():
+        for axis, follows in enumerate(axes(network).get(name, ())):
+            if follows == width:
+                index = torch.arange(unit, value.shape[axis], size)
+                value.index_fill_(axis, index, 1.0 if name.endswith("running_var") else 0.0)
+
+
+@pytest.mark.parametrize("family", ["crn", "fcn"])
+def test_every_parameter_and_statistic_follows_widths_that_fit_its_shape(family: str) -> None:
+    network = small(family)
+    sizes, described = widths(network), axes(network)
+    stored = {name: value for name, value in network.state_dict().items() if not name.endswith("num_batches_tracked")}
+    assert set(described) == set(stored)
+    for name, value in stored.items():
+        assert len(described[name]) == value.ndim
+        assert all(width is None or size % sizes[width] == 0 for width, size in zip(described[name], value.shape, strict=True))
+
+
+@pytest.mark.parametrize("family", ["crn", "fcn"])
+def test_a_pruned_network_equals_the_one_with_silenced_units(family: str) -> None:
+    network = small(family)
+    kept = {}
+    for width, size in widths(network).items():
+        silence(network, width, size - 2)
+        kept[width] = torch.tensor([index for index in range(size) if index != size - 2])
+    pruned = shrink(network, kept)
+    audio = 0.1 * torch.randn(2, 3000)
+    with torch.no_grad():
+        torch.testing.assert_close(pruned(audio), network(audio), atol=2e-6, rtol=1e-4)
+    assert pruned.parameter_count() < network.parameter_count()
+    assert pruned.macs_per_second() < network.macs_per_second()
+    assert widths(pruned) == {width: size - 1 for width, size in widths(network).items()}
+
+
+def test_units_without_effect_are_the_least_important() -> None:
+    network = small("crn")
+    for width, unit in (("channels", 2), ("subband_channels", 5), ("subband_units.1", 0), ("fullband_units.0", 3)):
+        silence(network, width, unit)
+
+    def loss(net: StreamingNetwork, batch: int) -> Tensor:
+        return net(torch.randn(2, 1600, generator=torch.Generator().manual_seed(batch))).square().mean()
+
+    scores = importance(network, loss, 3)
+    silenced = {"channels": 2, "subband_channels": 5, "subband_units.1": 0, "fullband_units.0": 3}
+    assert {width: int(scores[width].argmin()) for width in silenced} == silenced
+    assert scores["channels"][2] == 0
+
+
+def test_what_is_cheap_to_lose_goes_first_until_the_shares_are_met() -> None:
+    network = Fcn(FcnConfig((10, 10)))
+    scores = {"filters.0": torch.arange(10.0), "filters.1": 1000 + torch.arange(10.0)}
+    kept = choose(network, scores, 0.5, 1.0)
+    assert kept["filters.0"].tolist() == [6, 7, 8, 9]  # 10 + 100 + 10 kernels become 4 + 40 + 10
+    assert kept["filters.1"].tolist() == list(range(10))
+    smaller = shrink(network, kept)
+    assert smaller.macs_per_second() <= 0.5 * network.macs_per_second()
+
+
+def test_widths_end_as_multiples() -> None:
+    network = Fcn(FcnConfig((20, 20)))
+    scores = {name: torch.rand(20) for name in widths(network)}
+    assert all(len(kept) % 4 == 0 for kept in choose(network, scores, 0.6, 0.6, multiple=4).values())
+
+
+def test_shares_that_cannot_be_reached_and_unknown_widths_are_refused() -> None:
+    network = Fcn(FcnConfig((6, 6)))
+    scores = {name: torch.rand(6) for name in widths(network)}
+    with pytest.raises(ValueError, match="cannot be reached"):
+        choose(network, scores, 0.01, 1.0)
+    with pytest.raises(KeyError, match="no width"):
+        shrink(network, {"channels": torch.tensor([0])})
+    with pytest.raises(ValueError, match="keep at least one"):
+        shrink(network, {"filters.0": torch.tensor([], dtype=torch.int64)})
+    with pytest.raises(ValueError, match="pruning ratio"):
+        schedule(0.0, 3)
+
+
+def test_rounds_multiply_to_the_ratio() -> None:
+    product = 1.0
+    for share in schedule(0.3, 4):
+        product *= share
+    assert product == pytest.approx(0.3)
+
+
+def test_pruning_takes_redundant_filters_and_keeps_the_output() -> None:
+    network = small("fcn")
+    silence(network, "filters.0", 1)
+    silence(network, "filters.1", 3)
+    audio = 0.1 * torch.randn(2, 2000)
+
+    def loss(net: StreamingNetwork, batch: int) -> Tensor:
+        return net(audio).square().mean()
+
+    expected = shrink(network, {"filters.0": torch.tensor([0, 2, 3, 4, 5]), "filters.1": torch.tensor([0, 1, 2, 4])})
+    pruned = prune(network, loss, 1, expected.macs_per_second() / network.macs_per_second(), 1.0)
+    assert widths(pruned) == widths(expected)
+    with torch.no_grad():
+        torch.testing.assert_close(pruned(audio), network(audio), atol=2e-6, rtol=1e-4)
