@@ -26,7 +26,7 @@ def compressed_spectrum(x: Tensor, size: int, hop: int) -> tuple[Tensor, Tensor]
     return power ** (COMPRESSION / 2), spectrum * (power ** ((COMPRESSION - 1) / 2)).unsqueeze(-1)
 
 
-def enhancement_loss(estimate: Tensor, noisy: Tensor, clean: Tensor) -> Tensor:
+def enhancement_loss(estimate: Tensor, noisy: Tensor, clean: Tensor, si_sdr_weight: float = 1.0) -> Tensor:
     """Mean over the batch of a spectral loss and SI-SDR.
 
     The spectral part is the squared error of the compressed magnitude and of the compressed complex spectrum, weighted
@@ -43,4 +43,4 @@ def enhancement_loss(estimate: Tensor, noisy: Tensor, clean: Tensor) -> Tensor:
         total = total + 30 * (spectrum - clean_spectrum).square().mean()
     audible = clean.square().mean(1) > 1e-6
     ratio = (si_sdr(estimate, clean) / 10).clamp(max=3.0)
-    return total - (ratio * audible).mean()
+    return total - si_sdr_weight * (ratio * audible).mean()

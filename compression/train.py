@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 import json
 import signal
@@ -32,7 +33,7 @@ def learning_rate(settings: TrainingSettings, step: int) -> float:
     return settings.learning_rate * min(rise, fall)
 
 
-def validate(network: StreamingNetwork, batches: Batches, count: int) -> dict[str, float]:
+def validate(network: StreamingNetwork, batches: Batches, count: int, si_sdr_weight: float = 1.0) -> dict[str, float]:
     """Mean loss, SI-SDR and SI-SDR improvement in dB over fixed mixtures."""
     losses, ratios, gains = [], [], []
     network.eval()
@@ -40,7 +41,7 @@ def validate(network: StreamingNetwork, batches: Batches, count: int) -> dict[st
         for index in range(count):
             noisy, clean = batches(VALIDATION_SEED, index)
             estimate = network(noisy)
-            losses.append(enhancement_loss(estimate, noisy, clean))
+            losses.append(enhancement_loss(estimate, noisy, clean, si_sdr_weight))
             audible = clean.square().mean(1) > 1e-10
             ratios.append(si_sdr(estimate, clean)[audible])
             gains.append((si_sdr(estimate, clean) - si_sdr(noisy, clean))[audible])
@@ -58,20 +59,30 @@ class Trainer:
         folder: Where the run is kept; a run found there is resumed.
         device: Where to train.
         initial: Checkpoint to go on from when the folder has none.
+        network: Begin with this one, of the recipe's widths, rather than with random weights.
+        teacher: Where given, its output is a second target (distillation).
 
     Raises:
         CheckpointError: The checkpoint to go on from is damaged, or of another network than the recipe's.
     """
 
     def __init__(
-        self, recipe: Recipe, train: Batches, valid: Batches, folder: Path, device: torch.device, initial: Path | None = None
+        self,
+        recipe: Recipe,
+        train: Batches,
+        valid: Batches,
+        folder: Path,
+        device: torch.device,
+        initial: Path | None = None,
+        network: StreamingNetwork | None = None,
+        teacher: StreamingNetwork | None = None,
     ) -> None:
         self.settings, self.train, self.valid, self.folder, self.device = recipe.training, train, valid, folder, device
         torch.manual_seed(self.settings.seed)
         self.hyperparameters = recipe.network
-        self.network = recipe.build().to(device)
-        self.average = recipe.build().to(device)
-        self.average.load_state_dict(self.network.state_dict())
+        self.network = (recipe.build() if network is None else copy.deepcopy(network)).to(device)
+        self.average = copy.deepcopy(self.network)
+        self.teacher = None if teacher is None else copy.deepcopy(teacher).to(device).eval()
         self.optimizer = torch.optim.AdamW(
             self.network.parameters(), lr=self.settings.learning_rate, weight_decay=self.settings.weight_decay
         )
@@ -131,7 +142,7 @@ class Trainer:
         self._set_training_mode()
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.settings.bfloat16):
             estimate = self.network(noisy)
-        loss = enhancement_loss(estimate.float(), noisy, clean)
+        loss = self._loss(estimate.float(), noisy, clean)
         self.optimizer.zero_grad()
         torch.autograd.backward(loss)
         norm = torch.nn.utils.clip_grad_norm_(self.network.parameters(), self.settings.clip)
@@ -141,6 +152,15 @@ class Trainer:
         self.hours += noisy.numel() / self.network.sample_rate / 3600
         self._update_average()
         return loss.item()
+
+    def _loss(self, estimate: Tensor, noisy: Tensor, clean: Tensor) -> Tensor:
+        weight, share = self.settings.si_sdr_weight, self.settings.distillation
+        loss = enhancement_loss(estimate, noisy, clean, weight)
+        if self.teacher is None:
+            return loss
+        with torch.no_grad(), torch.autocast(self.device.type, torch.bfloat16, enabled=self.settings.bfloat16):
+            example = self.teacher(noisy)
+        return (1 - share) * loss + share * enhancement_loss(estimate, noisy, example.float(), weight)
 
     def _set_training_mode(self) -> None:
         self.network.train()
@@ -162,7 +182,7 @@ class Trainer:
                 kept.copy_(newest)
 
     def _validate(self, progress: _Progress, batches: int) -> None:
-        scores = validate(self.average, self.valid, batches)
+        scores = validate(self.average, self.valid, batches, self.settings.si_sdr_weight)
         improved = scores["loss"] < self.best
         self.best = min(self.best, scores["loss"])
         rates = {"train_loss": progress.mean_loss(), "learning_rate": learning_rate(self.settings, self.step)}

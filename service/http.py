@@ -13,17 +13,20 @@ from fastapi import APIRouter, Query, Request
 from fastapi.responses import JSONResponse, Response, StreamingResponse
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from starlette.datastructures import UploadFile
-from starlette.formparsers import MultiPartException
+from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
+from starlette.types import Message
 
 from models.zoo import Variant
 from service.errors import ServiceError
 from service.files import MEDIA_TYPES, FileReport, Format, enhance_file
 from service.runtime import Runtime
 from service.session import describe
+from service.settings import Settings
 
 router = APIRouter()
 SPOOL_BYTES = 8 << 20  # larger files lie on disk while they are worked on
+FORM_BYTES = 1 << 16  # what a form may hold beside the file
 RETRY_SECONDS = "2"
 
 _ERRORS: dict[int | str, dict[str, Any]] = {
@@ -32,6 +35,7 @@ _ERRORS: dict[int | str, dict[str, Any]] = {
         (400, "bad_request", "A parameter is out of range, or the body is malformed"),
         (401, "unauthorized", "API key missing or wrong"),
         (404, "unknown_model", "Model or variant not loaded"),
+        (408, "idle", "The upload stopped coming"),
         (413, "too_large", "File too large or too long"),
         (415, "unsupported_media", "Not a supported kind of audio file"),
         (422, "unprocessable", "A damaged or empty file, or an unsupported rate or number of channels"),
@@ -83,7 +87,7 @@ async def enhance(
     with contextlib.ExitStack() as stack:
         target = cast("BinaryIO", stack.enter_context(tempfile.SpooledTemporaryFile(SPOOL_BYTES)))
         with runtime.upload_slot():
-            async with _body(request, runtime.settings.max_file_bytes) as source:
+            async with _body(request, runtime.settings) as source:
                 report = await asyncio.get_running_loop().run_in_executor(
                     runtime.uploads,
                     lambda: enhance_file(
@@ -125,41 +129,59 @@ def _headers(variant: Variant, report: FileReport) -> dict[str, str]:
 
 
 @contextlib.asynccontextmanager
-async def _body(request: Request, limit: int) -> AsyncIterator[BinaryIO]:
+async def _body(request: Request, settings: Settings) -> AsyncIterator[BinaryIO]:
     """The uploaded file, from a form or the raw body, in a temporary file that is gone afterwards."""
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-    too_large = ServiceError("too_large", f"The upload is over the limit of {limit} bytes: send a smaller file.")
-    length = request.headers.get("content-length", "")
-    if length.isdigit() and int(length) > limit + (1 << 16):
-        raise too_large
+    too_large = ServiceError("too_large", f"The upload is over the limit of {settings.max_file_bytes} bytes: send a smaller file.")
+    request = _watched(request, settings.max_file_bytes + FORM_BYTES, too_large, settings.idle_seconds)
     if kind == "multipart/form-data":
         try:
             async with request.form(max_files=1, max_fields=8) as form:
                 file = form.get("file")
                 if not isinstance(file, UploadFile):
                     raise ServiceError("bad_request", 'The form has no file: put the recording in the field "file".')
-                if (file.size or 0) > limit:
+                if (file.size or 0) > settings.max_file_bytes:
                     raise too_large
                 yield file.file
-        except MultiPartException as error:
-            raise ServiceError("bad_request", f"The form is malformed: {error.message}.") from error
+        except HTTPException as error:
+            raise ServiceError("bad_request", f"The form is malformed: {error.detail.rstrip('.')}.") from error
         return
     if not kind.startswith("audio/") and kind != "application/octet-stream":
         raise ServiceError(
             "unsupported_media", "Send the file as multipart/form-data, or raw as audio/* or application/octet-stream."
         )
     with tempfile.SpooledTemporaryFile(SPOOL_BYTES) as spool:
-        received = 0
         try:
             async for chunk in request.stream():
-                received += len(chunk)
-                if received > limit:
-                    raise too_large
                 spool.write(chunk)
         except ClientDisconnect as error:
             raise ServiceError("bad_request", "The upload broke off: send it again.") from error
+        if spool.tell() > settings.max_file_bytes:
+            raise too_large
         spool.seek(0)
         yield cast("BinaryIO", spool)
+
+
+def _watched(request: Request, limit: int, too_large: ServiceError, idle_seconds: float) -> Request:
+    """The same request with a body that is given up when it grows too large or stops coming."""
+    length = request.headers.get("content-length", "")
+    if length.isdigit() and int(length) > limit:
+        raise too_large
+    received = 0
+
+    async def receive() -> Message:
+        nonlocal received
+        try:
+            async with asyncio.timeout(idle_seconds):
+                message = await request.receive()
+        except TimeoutError as error:
+            raise ServiceError("idle", f"Nothing was received for {idle_seconds:g} s: send the file again.") from error
+        received += len(message.get("body", b""))
+        if received > limit:
+            raise too_large
+        return message
+
+    return Request(request.scope, receive)
 
 
 @router.get("/variants")
