@@ -22,6 +22,10 @@ class ExportError(Exception):
     """A variant that cannot be written, or whose graph does not compute what the network computes."""
 
 
+class CompressionError(Exception):
+    """A compression that cannot be done as it was asked for; the message says what to change."""
+
+
 class EvaluationError(Exception):
     """Figures that cannot be measured or kept; the message says what to change."""
 

@@ -14,6 +14,8 @@ import torch
 from compression.errors import ExportError
 from compression.export_crn import CrnGraph
 from compression.export_fcn import write_fcn
+from compression.graph import Graph
+from compression.packing import PackedGraph
 from models.card import VariantCard, VariantName
 from models.crn import Crn
 from models.fcn import Fcn
@@ -25,12 +27,17 @@ TOLERANCE = 1e-4
 
 
 def to_onnx(network: StreamingNetwork, variant: VariantName) -> onnx.ModelProto:
-    """The network with its metadata; normalisation is folded, so it must be trained already."""
+    """The network with its metadata; normalisation is folded, so it must be trained already.
+
+    ``original`` holds its weights in float32. Other variants hold each tensor in the fewest bytes that lose nothing, so
+    one with few distinct values becomes a table and packed indices.
+    """
     network = network.eval()
+    graph = Graph() if variant == "original" else PackedGraph()
     if isinstance(network, Crn):
-        graph = CrnGraph(network).write()
+        CrnGraph(network, graph).write()
     elif isinstance(network, Fcn):
-        graph = write_fcn(network)
+        write_fcn(network, graph)
     else:
         raise ExportError(f"no export is written for networks of the family {network.family!r}")
     metadata = {
@@ -44,7 +51,7 @@ def to_onnx(network: StreamingNetwork, variant: VariantName) -> onnx.ModelProto:
         "latency": network.latency_samples,
         "state_size": network.state_size,
         "initial_state": encode_state(network.initial_state(1)[0].numpy()),
-        "codebook_bits": 0,
+        "codebook_bits": graph.codebook_bits,
     }
     inputs: dict[str, list[Any]] = {"audio": ["b", "s"], "state": ["b", network.state_size]}
     outputs: dict[str, list[Any]] = {"enhanced": ["b", "s"], "next_state": ["b", network.state_size]}

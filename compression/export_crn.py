@@ -45,22 +45,21 @@ def gru_constants(graph: Graph, gru: nn.GRU) -> tuple[str, str, str]:
         reset, update, new = np.split(values, 3)
         return np.concatenate([update, reset, new])
 
-    biases = np.concatenate([reorder(as_array(gru.bias_ih_l0)), reorder(as_array(gru.bias_hh_l0))])
     return (
-        graph.constant(reorder(as_array(gru.weight_ih_l0))[None]),
-        graph.constant(reorder(as_array(gru.weight_hh_l0))[None]),
-        graph.constant(biases[None]),
+        graph.weight(reorder(as_array(gru.weight_ih_l0))[None]),
+        graph.weight(reorder(as_array(gru.weight_hh_l0))[None]),
+        graph.joined_weights(reorder(as_array(gru.bias_ih_l0)), reorder(as_array(gru.bias_hh_l0))),
     )
 
 
 class CrnGraph:
     """Writes one network into a graph."""
 
-    def __init__(self, network: Crn) -> None:
-        self.network, self.graph = network, Graph()
+    def __init__(self, network: Crn, graph: Graph) -> None:
+        self.network, self.graph = network, graph
 
-    def write(self) -> Graph:
-        """The whole graph, from ``audio`` and ``state`` to ``enhanced`` and ``next_state``."""
+    def write(self) -> None:
+        """The whole network, from ``audio`` and ``state`` to ``enhanced`` and ``next_state``."""
         graph, network = self.graph, self.network
         sizes = list(network.state_sizes.values())
         history, overlap, *hidden = graph.add_many("Split", "state", graph.integers(*sizes), outputs=len(sizes), axis=1)
@@ -81,7 +80,6 @@ class CrnGraph:
         last_hop = graph.reshape(graph.slice(hops, -1, 2**31, 1), 0, -1)
         last_tail = graph.reshape(graph.slice(tails, -1, 2**31, 1), 0, -1)
         graph.add("Concat", last_hop, last_tail, *hidden, axis=1, name="next_state")
-        return graph
 
     def _transforms(self) -> tuple[str, str]:
         """Matrices ``[window, 2 * bins]`` and ``[2 * bins, window]``, both windowed, columns real and imaginary by turns."""

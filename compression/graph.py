@@ -47,6 +47,19 @@ class Graph:
             self.constants.append(numpy_helper.from_array(array, self._known[key]))
         return self._known[key]
 
+    def weight(self, value: npt.ArrayLike) -> str:
+        """A trained weight or bias, in the layout in which the graph uses it; here a constant in float32."""
+        return self.constant(value)
+
+    def joined_weights(self, *values: npt.NDArray[np.float32]) -> str:
+        """Several one-dimensional weights, one after the other, as one row ``[1, sizes]``."""
+        return self.weight(np.concatenate(values)[None])
+
+    @property
+    def codebook_bits(self) -> int:
+        """Most bits of an index into a centroid table; 0 where no weight is stored so."""
+        return 0
+
     def integers(self, *values: int) -> str:
         """A one-dimensional int64 constant, for shapes, axes and slices."""
         return self.constant(values, np.int64)
@@ -71,8 +84,8 @@ class Graph:
 
     def linear(self, x: str, weight: npt.ArrayLike, bias: npt.ArrayLike | None = None) -> str:
         """``x @ weight + bias`` over the last dimension; ``weight`` is ``[inputs, outputs]``."""
-        y = self.add("MatMul", x, self.constant(weight))
-        return y if bias is None else self.add("Add", y, self.constant(bias))
+        y = self.add("MatMul", x, self.weight(weight))
+        return y if bias is None else self.add("Add", y, self.weight(bias))
 
     def silu(self, x: str) -> str:
         """``x * sigmoid(x)``."""

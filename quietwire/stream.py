@@ -9,6 +9,7 @@ import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Annotated, Any
+from urllib.parse import urlencode
 
 import numpy as np
 import soundfile
@@ -43,11 +44,13 @@ def stream(
 ) -> None:
     """Send audio to a running server at real-time pace and print the latency as it goes."""
     rate, channels, chunks = _microphone(seconds) if source is None else _file(source)
-    query = f"sample_rate={rate}&channels={channels}&attenuation_limit_db={attenuation_limit_db}"
-    query += "".join(f"&{name}={value}" for name, value in (("model", model), ("variant", variant)) if value)
+    if target is not None and not target.parent.is_dir():
+        raise StreamError(f"{target} cannot be written: make the folder {target.parent} first")
+    query: dict[str, object] = {"sample_rate": rate, "channels": channels, "attenuation_limit_db": attenuation_limit_db}
+    query |= {name: value for name, value in (("model", model), ("variant", variant)) if value}
     headers = {"Authorization": f"Bearer {token}"} if token else {}
     try:
-        asyncio.run(_run(f"{url}?{query}", headers, chunks, target, rate, channels))
+        asyncio.run(_run(f"{url}?{urlencode(query)}", headers, chunks, target, rate, channels))
     except (OSError, InvalidHandshake, InvalidURI) as error:
         raise StreamError(f"no connection to {url} ({error}): start the server with `quietwire serve`") from error
     except ConnectionClosed as error:
@@ -70,7 +73,10 @@ async def _run(
             sender.cancel()
     if target is not None:
         samples = np.frombuffer(b"".join(received), dtype="<i2").reshape(-1, channels)
-        soundfile.write(target, samples, rate, subtype="PCM_16", format="WAV")
+        try:
+            soundfile.write(target, samples, rate, subtype="PCM_16", format="WAV")
+        except soundfile.LibsndfileError as error:
+            raise StreamError(f"{target} cannot be written ({error})") from error
         print(f"{len(samples)} samples written to {target}")
 
 

@@ -88,15 +88,16 @@ def enhance(
     jobs = _jobs(source, target)
     network = _choose(zoo, model, variant)
     console = Console(stderr=True)
-    failed = 0
+    failed, kept = 0, {read.resolve() for read, _ in jobs}
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, console=console, disable=not console.is_terminal) as progress:
         task = progress.add_task("enhancing", total=len(jobs))
         for read, write in jobs:
             progress.update(task, description=read.name)
             try:
-                console.print(_enhance_one(read, write, network, attenuation_limit_db))
-            except ServiceError as error:
+                console.print(_enhance_one(read, write, network, attenuation_limit_db, kept))
+                kept.add(write.resolve())
+            except (ServiceError, OSError) as error:
                 failed += 1
                 console.print(f"{read}: {error}")
             progress.advance(task)
@@ -145,9 +146,10 @@ def _writable(path: Path) -> Path:
     return path if path.suffix.lower().lstrip(".") in MEDIA_TYPES else path.with_suffix(".wav")
 
 
-def _enhance_one(read: Path, write: Path, variant: Variant, limit_db: float) -> str:
-    if read.resolve() == write.resolve():
-        raise ServiceError("bad_request", "The result would overwrite the recording: name another file.")
+def _enhance_one(read: Path, write: Path, variant: Variant, limit_db: float, kept: set[Path]) -> str:
+    if write.resolve() in kept:
+        message = f"The result would overwrite {write}, a recording or another result: name another file or folder."
+        raise ServiceError("bad_request", message)
     write.parent.mkdir(parents=True, exist_ok=True)
     format_: Format = write.suffix.lower().lstrip(".")  # type: ignore[assignment]
     partial = write.with_name(write.name + ".part")

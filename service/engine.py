@@ -45,18 +45,12 @@ Fail = Callable[[Exception], None]
 
 
 class Lane:
-    """One row of state and the hops that wait for it. Made by ``Engine.open``.
-
-    Attributes:
-        variant: The network.
-        waiting_hops: Hops handed over and not yet stepped.
-    """
+    """One row of state and the hops that wait for it. Made by ``Engine.open``."""
 
     def __init__(self, variant: Variant, row: int, deliver: Deliver, fail: Fail) -> None:
         self.variant, self.row = variant, row
         self.deliver, self.fail = deliver, fail
         self.jobs: deque[tuple[Array, float, float]] = deque()  # hops, deadline, handed over at
-        self.waiting_hops = 0
         self.closed = False
 
 
@@ -156,7 +150,6 @@ class Engine:
             if lane.closed:
                 return
             lane.jobs.append((audio, deadline, time.perf_counter()))
-            lane.waiting_hops += len(audio) // lane.variant.hop
             self._ready[lane] = None
             self._wake.notify()
 
@@ -203,7 +196,6 @@ class Engine:
             audio = np.concatenate(parts)
         if not lane.jobs:
             del self._ready[lane]
-        lane.waiting_hops -= len(audio) // lane.variant.hop
         return _Work(lane, audio, submitted, due)
 
     def _step(self, batch: list[_Work]) -> list[tuple[Callable[..., None], tuple[object, ...]]]:
@@ -216,7 +208,7 @@ class Engine:
             enhanced, states = variant.step(audio, table.rows[rows])
         except Exception as error:
             log.exception("a step of %s with %d rows failed", variant.name, len(batch))
-            return [(work.lane.fail, (error,)) for work in batch]
+            return [(work.lane.fail, (error,)) for work in batch if not work.lane.closed]
         with self._wake:  # a lane closed meanwhile may have passed its row on: leave that row alone
             live = [index for index, work in enumerate(batch) if not work.lane.closed]
             table.rows[[rows[index] for index in live]] = states[live]

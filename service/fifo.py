@@ -49,7 +49,3 @@ class SampleFifo:
                 self._taken = 0
         self._length -= count
         return out
-
-    def drop(self, count: int) -> None:
-        """Remove up to ``count`` samples."""
-        self.take(min(count, self._length))

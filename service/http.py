@@ -132,7 +132,9 @@ def _headers(variant: Variant, report: FileReport) -> dict[str, str]:
 async def _body(request: Request, settings: Settings) -> AsyncIterator[BinaryIO]:
     """The uploaded file, from a form or the raw body, in a temporary file that is gone afterwards."""
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-    too_large = ServiceError("too_large", f"The upload is over the limit of {settings.max_file_bytes} bytes: send a smaller file.")
+    too_large = ServiceError(
+        "too_large", f"The upload is over the limit of {settings.max_file_bytes} bytes: send a smaller file."
+    )
     request = _watched(request, settings.max_file_bytes + FORM_BYTES, too_large, settings.idle_seconds)
     if kind == "multipart/form-data":
         try:

@@ -7,8 +7,6 @@ which would triple the latency of a live stream. Output sample ``m`` belongs to 
 
 from __future__ import annotations
 
-import math
-
 import numpy as np
 import numpy.typing as npt
 import samplerate
@@ -38,15 +36,3 @@ class StreamResampler:
             return audio
         out = self._resampler.process(np.ascontiguousarray(audio.T), self._ratio, end_of_input=False)
         return np.asarray(out, dtype=np.float32).reshape(-1, self._channels).T
-
-    def flush(self, needed: int, produced: int) -> Array:
-        """What is missing of ``needed`` output samples when ``produced`` have come out, by feeding silence."""
-        missing = needed - produced
-        if missing <= 0 or self._resampler is None:
-            return np.zeros((self._channels, max(0, missing)), dtype=np.float32)
-        parts, have = [], 0
-        while have < missing:
-            silence = np.zeros((self._channels, math.ceil((missing - have) / self._ratio) + HALF_WIDTH), dtype=np.float32)
-            parts.append(self.process(silence))
-            have += parts[-1].shape[1]
-        return np.concatenate(parts, axis=1)[:, :missing]

@@ -52,12 +52,12 @@ class Runtime:
         self.engine.start()
 
     async def drain(self) -> None:
-        """Refuse what is new, let streams finish up to the drain time, then tell the rest."""
+        """Refuse what is new, let streams and uploads finish up to the drain time, then tell the streams that are left."""
         self.draining = True
         end = time.monotonic() + self.settings.drain_seconds
         if self._streams:
             log.info("draining: %d streams have %g s to finish", len(self._streams), self.settings.drain_seconds)
-        while self._streams and time.monotonic() < end:
+        while (self._streams or self._upload_count) and time.monotonic() < end:
             await asyncio.sleep(0.05)
         for stream in list(self._streams):
             stream.fail(ServiceError("restarting", "The server is being stopped: connect again."))

@@ -76,7 +76,7 @@ def load_settings(file: Path | None = None, **flags: Any) -> Settings:
             stored = tomllib.loads(file.read_text())
         except OSError as error:
             raise SettingsError(f"{file} cannot be read: {error.strerror}") from error
-        except tomllib.TOMLDecodeError as error:
+        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
             raise SettingsError(f"{file} is not valid TOML: {error}") from error
     try:
         environment = Settings().model_dump(exclude_unset=True)

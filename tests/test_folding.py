@@ -1,0 +1,54 @@
+"""Folded networks compute the same, and what they hold is what is stored."""
+
+import numpy as np
+import onnx
+import torch
+from onnx import numpy_helper
+
+from compression.export import to_onnx
+from compression.folding import fold_normalisation, stored_parameters
+from compression.recipe import build_network
+from models.network import StreamingNetwork
+
+
+def test_a_folded_network_computes_the_same_in_either_mode(network: StreamingNetwork) -> None:
+    audio = 0.1 * torch.randn(2, 1600, generator=torch.Generator().manual_seed(1))
+    folded = fold_normalisation(network)
+    with torch.no_grad():
+        expected = network(audio)
+        torch.testing.assert_close(folded(audio), expected, atol=1e-5, rtol=1e-4)
+        torch.testing.assert_close(folded.train()(audio), expected, atol=1e-5, rtol=1e-4)
+        torch.testing.assert_close(folded.eval()(audio), expected, atol=1e-5, rtol=1e-4)
+
+
+def test_folding_twice_changes_nothing(network: StreamingNetwork) -> None:
+    once = fold_normalisation(network)
+    twice = fold_normalisation(once)
+    for name, value in once.state_dict().items():
+        torch.testing.assert_close(twice.state_dict()[name], value, rtol=0, atol=0)
+
+
+def test_an_ordinary_network_takes_the_folded_weights(network: StreamingNetwork) -> None:
+    folded = fold_normalisation(network)
+    plain = build_network({"family": network.family, **network.hyperparameters()}).eval()
+    plain.load_state_dict(folded.state_dict())
+    assert to_onnx(plain, "original").SerializeToString() == to_onnx(folded, "original").SerializeToString()
+    assert plain.parameter_count() == network.parameter_count()
+
+
+def test_the_file_holds_exactly_the_folded_parameters(network: StreamingNetwork) -> None:
+    folded = fold_normalisation(network)
+    constants = [c for c in to_onnx(folded, "original").graph.initializer if c.data_type == onnx.TensorProto.FLOAT]
+    stored = np.concatenate([numpy_helper.to_array(constant).ravel() for constant in constants])
+    parameters = stored_parameters(folded)
+    for value in parameters.values():
+        assert np.isin(value.detach().numpy(), stored).all()
+    trained = sum(value.numel() for value in parameters.values())
+    assert trained <= len(stored) <= trained + 20  # and a few numbers of the graph itself
+
+
+def test_gradients_reach_what_is_stored_and_nothing_else(network: StreamingNetwork) -> None:
+    folded = fold_normalisation(network).train()
+    folded(0.1 * torch.randn(1, 3200, generator=torch.Generator().manual_seed(2))).square().sum().backward()
+    touched = {name for name, parameter in folded.named_parameters() if parameter.grad is not None}
+    assert touched == set(stored_parameters(folded))
