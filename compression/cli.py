@@ -1,4 +1,4 @@
-"""The offline commands of `quietwire`: `train`, `export`, `checkpoint`, `evaluate` and `picture`.
+"""The offline commands of `quietwire`: `train`, `export`, `compress`, `checkpoint`, `evaluate` and `picture`.
 
 torch and the other packages of the extra ``compression`` are imported when a command runs, so that `quietwire --help`
 works without them.
@@ -7,9 +7,7 @@ works without them.
 from __future__ import annotations
 
 import contextlib
-import importlib.util
 import math
-import os
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
@@ -19,8 +17,26 @@ import typer
 from rich import progress
 from rich.console import Console
 
+from compression.cli_compress import compress
+from compression.cli_options import (
+    PROCESSORS,
+    CacheOption,
+    MinutesOption,
+    NoiseOption,
+    PairsOption,
+    RunOption,
+    SpeechOption,
+    ThreadsOption,
+    ValidNoiseOption,
+    ValidPairsOption,
+    ValidShareOption,
+    ValidSpeechOption,
+    ZooOption,
+    require_extra,
+)
 from compression.errors import (
     CheckpointError,
+    CompressionError,
     CorpusError,
     EvaluationError,
     ExportError,
@@ -36,6 +52,7 @@ if TYPE_CHECKING:
 USER_ERRORS: tuple[type[Exception], ...] = (
     CardError,
     CheckpointError,
+    CompressionError,
     CorpusError,
     EvaluationError,
     ExportError,
@@ -43,51 +60,30 @@ USER_ERRORS: tuple[type[Exception], ...] = (
     RecipeError,
     ZooError,
 )
-PACKAGES = ("torch", "onnx", "pesq", "pystoi", "matplotlib")
 
 
 def register(app: typer.Typer) -> None:
     """Add the offline commands to an application."""
-    for command in (train, export, checkpoint, evaluate, picture):
+    for command in (train, export, compress, checkpoint, evaluate, picture):
         app.command()(command)
-
-
-def require_extra() -> None:
-    """Refuse where the extra ``compression`` is not installed.
-
-    Raises:
-        ExtraMissingError: It is not.
-    """
-    if missing := [name for name in PACKAGES if importlib.util.find_spec(name) is None]:
-        raise ExtraMissingError(f'this command needs {", ".join(missing)}: pip install "quietwire[compression]"')
 
 
 def train(
     recipe: Annotated[Path, typer.Argument(help="Settings of the network, the run and the mixtures, a TOML file.")],
-    speech: Annotated[Path | None, typer.Option(help="Folder of clean speech, a subfolder per speaker.")] = None,
-    noise: Annotated[Path | None, typer.Option(help="Folder of noise.")] = None,
-    pairs: Annotated[
-        tuple[Path, Path] | None,
-        typer.Option(
-            metavar="NOISY CLEAN", help="Folders with the same file names (VoiceBank-DEMAND), for --speech and --noise."
-        ),
-    ] = None,
-    valid_speech: Annotated[Path | None, typer.Option(help="Folder of clean speech to validate on.")] = None,
-    valid_noise: Annotated[Path | None, typer.Option(help="Folder of noise to validate on.")] = None,
-    valid_pairs: Annotated[tuple[Path, Path] | None, typer.Option(metavar="NOISY CLEAN", help="Pairs to validate on.")] = None,
-    valid_share: Annotated[
-        float,
-        typer.Option(min=0.001, max=0.5, help="Share of the audio that is kept for validation where no folders are named."),
-    ] = 0.05,
-    run: Annotated[
-        Path | None, typer.Option(help="Folder of the run, which goes on where it was stopped.  [default: runs/RECIPE]")
-    ] = None,
+    speech: SpeechOption = None,
+    noise: NoiseOption = None,
+    pairs: PairsOption = None,
+    valid_speech: ValidSpeechOption = None,
+    valid_noise: ValidNoiseOption = None,
+    valid_pairs: ValidPairsOption = None,
+    valid_share: ValidShareOption = 0.05,
+    run: RunOption = None,
     resume_from: Annotated[Path | None, typer.Option(help="Checkpoint with which a new run begins.")] = None,
     steps: Annotated[int | None, typer.Option(min=1, help="Length of the run, for the recipe's.")] = None,
-    minutes: Annotated[float | None, typer.Option(min=0, help="Stop after this time, whatever is left.")] = None,
-    threads: Annotated[int, typer.Option(min=1, help="Threads of torch.")] = os.cpu_count() or 1,
+    minutes: MinutesOption = None,
+    threads: ThreadsOption = PROCESSORS,
     device: Annotated[str, typer.Option(help="cpu, cuda or mps.")] = "cpu",
-    cache: Annotated[Path | None, typer.Option(help="Folder for decoded audio, so that the next start is quick.")] = None,
+    cache: CacheOption = None,
 ) -> None:
     """Train a network from clean speech and noise, or from noisy and clean pairs.
 
@@ -112,7 +108,7 @@ def train(
 
 def export(
     source: Annotated[Path, typer.Argument(metavar="CHECKPOINT", help="Made by `quietwire train`, such as runs/crn/best.pt.")],
-    zoo: Annotated[Path, typer.Option(help="Folder of the variants.")] = SHIPPED,
+    zoo: ZooOption = SHIPPED,
 ) -> None:
     """Write a checkpoint's averaged network as the variant `original`, checked against torch."""
     require_extra()
@@ -138,8 +134,8 @@ def checkpoint(
 def evaluate(
     system: Annotated[str, typer.Argument(help="A variant such as crn/original, or the path of an .onnx file or checkpoint.")],
     pairs: Annotated[Path, typer.Option(help="Folder with noisy/ and clean/, or with *_noisy.* and *_clean.* files.")],
-    zoo: Annotated[Path, typer.Option(help="Folder of the variants.")] = SHIPPED,
-    jobs: Annotated[int, typer.Option(min=1, help="Processes.")] = os.cpu_count() or 1,
+    zoo: ZooOption = SHIPPED,
+    jobs: Annotated[int, typer.Option(min=1, help="Processes.")] = PROCESSORS,
     json_file: Annotated[Path | None, typer.Option("--json", help="Write all figures here, with a row per pair.")] = None,
     update_card: Annotated[bool, typer.Option("--update-card", help="Write the figures into the variant's card.")] = False,
     set_name: Annotated[str | None, typer.Option(help="What the pairs are, in words.  [default: the folder's name]")] = None,

@@ -44,3 +44,20 @@ def enhancement_loss(estimate: Tensor, noisy: Tensor, clean: Tensor, si_sdr_weig
     audible = clean.square().mean(1) > 1e-6
     ratio = (si_sdr(estimate, clean) / 10).clamp(max=3.0)
     return total - si_sdr_weight * (ratio * audible).mean()
+
+
+def distilled_loss(
+    estimate: Tensor, noisy: Tensor, clean: Tensor, example: Tensor, si_sdr_weight: float, share: float
+) -> Tensor:
+    """``enhancement_loss`` with a second target.
+
+    Args:
+        estimate: Output of the network that learns.
+        noisy: Its input.
+        clean: What it should give.
+        example: What its teacher gives.
+        si_sdr_weight: Of SI-SDR, in bel.
+        share: Of the loss against the example; the rest is against the clean speech.
+    """
+    loss = enhancement_loss(estimate, noisy, clean, si_sdr_weight)
+    return (1 - share) * loss + share * enhancement_loss(estimate, noisy, example, si_sdr_weight)

@@ -2,8 +2,8 @@
 
 Importance is the first-order Taylor estimate of Molchanov et al. (CVPR 2019): the square of what the loss would change
 if the unit's parameters were zero, averaged over batches. Units of all widths compete; each one's importance is divided
-by the share of multiplications and parameters that removing it saves, so that what is taken first is what costs much and
-matters little. The pruned network is an ordinary smaller network.
+by the share of multiplications and parameters that removing it saves, as long as there are too many of these, so that
+what is taken first is what costs much and matters little. The pruned network is an ordinary smaller network.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from collections.abc import Callable, Mapping
 import torch
 from torch import Tensor
 
-from compression.groups import axes, shrink, widths, with_widths
+from compression.groups import axes, widths, with_widths
 from models.network import StreamingNetwork
 
 Loss = Callable[[StreamingNetwork, int], Tensor]
@@ -52,17 +52,18 @@ def importance(network: StreamingNetwork, loss: Loss, batches: int) -> dict[str,
     return totals
 
 
-def _savings(network: StreamingNetwork, sizes: Mapping[str, int]) -> dict[str, float]:
-    """Share of multiplications and of parameters, averaged, that one unit less of each width saves."""
+Costs = tuple[float, float]
+
+
+def _costs(network: StreamingNetwork, sizes: Mapping[str, int], targets: Costs) -> Costs:
+    """Multiplications and parameters at these widths, over those that are allowed."""
     current = with_widths(network, sizes)
-    macs, parameters = current.macs_per_second(), current.parameter_count()
-    saved = {}
-    for name, size in sizes.items():
-        if size > 1:
-            smaller = with_widths(network, {**sizes, name: size - 1})
-            share = (1 - smaller.macs_per_second() / macs) + (1 - smaller.parameter_count() / parameters)
-            saved[name] = share / 2
-    return saved
+    return current.macs_per_second() / targets[0], current.parameter_count() / targets[1]
+
+
+def _saved(before: Costs, after: Costs) -> float:
+    """Share saved of the costs that are still too high, summed; a cost that is low enough already does not count."""
+    return sum(1 - new / old for old, new in zip(before, after, strict=True) if old > 1)
 
 
 def choose(
@@ -81,7 +82,8 @@ def choose(
         macs_ratio: Of ``network.macs_per_second()``, in (0, 1].
         parameters_ratio: Of ``network.parameter_count()``, in (0, 1].
         smallest: No width becomes smaller.
-        multiple: Widths end as multiples of this, rounded down where they are larger than that.
+        multiple: Widths end as multiples of this where they are larger than that; they are rounded down, and what this saves
+            too much is given back where it is worth most.
 
     Returns:
         Sorted indices to keep, by width.
@@ -92,15 +94,12 @@ def choose(
     sizes = widths(network)
     order = {name: scores[name].argsort(descending=True) for name in sizes}
     ranked = {name: scores[name][order[name]].tolist() for name in sizes}
-    macs, parameters = macs_ratio * network.macs_per_second(), parameters_ratio * network.parameter_count()
-    while True:
-        current = with_widths(network, sizes)
-        if current.macs_per_second() <= macs and current.parameter_count() <= parameters:
-            break
+    targets = macs_ratio * network.macs_per_second(), parameters_ratio * network.parameter_count()
+    while max(costs := _costs(network, sizes, targets)) > 1:
         prices = {
-            name: ranked[name][sizes[name] - 1] / saving
-            for name, saving in _savings(network, sizes).items()
-            if sizes[name] > smallest
+            name: ranked[name][size - 1] / saving
+            for name, size in sizes.items()
+            if size > smallest and (saving := _saved(costs, _costs(network, {**sizes, name: size - 1}, targets))) > 0
         }
         if not prices:
             raise ValueError(
@@ -108,22 +107,26 @@ def choose(
             )
         cheapest = min(prices, key=lambda name: prices[name])
         sizes[cheapest] -= 1
-    for name, size in sizes.items():
-        if size > multiple:
-            sizes[name] = size // multiple * multiple
+    if multiple > 1:
+        sizes = {name: max(size // multiple * multiple, min(size, multiple)) for name, size in sizes.items()}
+        _give_back(network, sizes, ranked, targets, multiple)
     return {name: order[name][:size].sort().values for name, size in sizes.items()}
 
 
-def prune(
-    network: StreamingNetwork, loss: Loss, batches: int, macs_ratio: float, parameters_ratio: float, multiple: int = 1
-) -> StreamingNetwork:
-    """Measure, choose and remove; the result still has to be trained.
-
-    Raises:
-        ValueError: The shares cannot be reached.
-    """
-    scores = importance(network, loss, batches)
-    return shrink(network, choose(network, scores, macs_ratio, parameters_ratio, multiple=multiple))
+def _give_back(
+    network: StreamingNetwork, sizes: dict[str, int], ranked: Mapping[str, list[float]], targets: Costs, multiple: int
+) -> None:
+    """Widen again, ``multiple`` units at a time, where rounding down has left room; the most important for their cost first."""
+    while True:
+        costs, worth = _costs(network, sizes, targets), dict[str, float]()
+        for name, size in sizes.items():
+            wider = size + multiple
+            if wider <= len(ranked[name]) and max(new := _costs(network, {**sizes, name: wider}, targets)) <= 1:
+                growth = sum(after / before - 1 for before, after in zip(costs, new, strict=True))
+                worth[name] = sum(ranked[name][size:wider]) / growth
+        if not worth:
+            return
+        sizes[max(worth, key=lambda name: worth[name])] += multiple
 
 
 def schedule(ratio: float, rounds: int) -> list[float]:

@@ -38,7 +38,8 @@ class TrainingSettings:
         si_sdr_weight: Of SI-SDR, in bel, beside the spectral loss.
         distillation: Share of the loss against the teacher's output, where there is a teacher.
         freeze_norm_after: Step from which (unless 0) normalisation uses its running statistics, as in serving. A network that
-            knows absolute levels (``fcn``) learns faster so: the statistics of a small batch change with its levels.
+            knows absolute levels (``fcn``) learns faster so: the statistics of a small batch change with its levels. -1 for
+            a trained network, so that not even the first batch changes them.
         bfloat16: Matrix products and convolutions in bfloat16 (weights stay in float32).
     """
 
@@ -117,17 +118,12 @@ def load_recipe(path: Path) -> Recipe:
     Raises:
         RecipeError: It is missing, is not TOML, or has an entry that is unknown or out of range.
     """
-    try:
-        tables = tomllib.loads(path.read_text())
-    except OSError as error:
-        raise RecipeError(f"{path} cannot be read: {error.strerror}") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise RecipeError(f"{path} is not valid TOML: {error}") from error
+    tables = read_tables(path)
     try:
         if unknown := set(tables) - {"network", "training", "mixing"}:
             raise ValueError(f"unknown table [{unknown.pop()}]; use [network], [training] and [mixing]")
-        training = _settings(TrainingSettings, tables.get("training", {}), "training")
-        mixing = _settings(MixingSettings, tables.get("mixing", {}), "mixing")
+        training = settings_from(TrainingSettings, tables.get("training", {}), "training")
+        mixing = settings_from(MixingSettings, tables.get("mixing", {}), "mixing")
         recipe = Recipe(tables.get("network", {}), training, mixing)
         recipe.build()
     except (TypeError, ValueError) as error:
@@ -135,8 +131,27 @@ def load_recipe(path: Path) -> Recipe:
     return recipe
 
 
-def _settings(kind: type[Settings], table: Any, name: str) -> Settings:
-    """A dataclass from a TOML table, every entry of the same kind as its default."""
+def read_tables(path: Path) -> dict[str, Any]:
+    """The tables of a settings file.
+
+    Raises:
+        RecipeError: It is missing or is not TOML.
+    """
+    try:
+        return tomllib.loads(path.read_text())
+    except OSError as error:
+        raise RecipeError(f"{path} cannot be read: {error.strerror}") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise RecipeError(f"{path} is not valid TOML: {error}") from error
+
+
+def settings_from(kind: type[Settings], table: Any, name: str) -> Settings:
+    """A dataclass from a TOML table, every entry of the same kind as its default.
+
+    Raises:
+        TypeError: Not a table, or an entry of another kind.
+        ValueError: An entry that is unknown or out of range; the message names the table.
+    """
     if not isinstance(table, dict):
         raise TypeError(f"{name} must be a table: write [{name}]")
     defaults = {field.name: field.default for field in dataclasses.fields(kind)}
@@ -147,7 +162,10 @@ def _settings(kind: type[Settings], table: Any, name: str) -> Settings:
         entries[key] = tuple(value) if isinstance(value, list) else value
         if not _alike(entries[key], defaults[key]):
             raise TypeError(f"{key} in [{name}] must be of the kind of {_shown(defaults[key])}, not {_shown(entries[key])}")
-    return kind(**entries)
+    try:
+        return kind(**entries)
+    except ValueError as error:
+        raise ValueError(f"[{name}]: {error}") from error
 
 
 def _alike(value: Any, default: Any) -> bool:

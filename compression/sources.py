@@ -95,13 +95,20 @@ def open_batches(
     Raises:
         CorpusError: A folder is missing or cannot be used.
     """
+    recordings, valid = open_recordings(training, validation, share, device)
+    settings = recipe.training
+    return mixer(recordings, recipe.mixing, settings.batch, settings.seconds), valid
+
+
+def open_recordings(training: Sources, validation: Sources, share: float, device: torch.device) -> tuple[Recordings, Batches]:
+    """Recordings to train on, to be mixed, and validation batches that are the same for every recipe.
+
+    Raises:
+        CorpusError: A folder is missing or cannot be used.
+    """
     recordings = training.load(device)
     if validation.named:
         held = validation.load(device)
     else:
         recordings, held = hold_out(recordings, share)
-    settings = recipe.training
-    return (
-        mixer(recordings, recipe.mixing, settings.batch, settings.seconds),
-        mixer(held, MixingSettings(), VALIDATION_BATCH, VALIDATION_SECONDS),
-    )
+    return recordings, mixer(held, MixingSettings(), VALIDATION_BATCH, VALIDATION_SECONDS)

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from compression.checkpoint import load_checkpoint, save_checkpoint
 from compression.errors import CheckpointError
-from compression.losses import enhancement_loss, si_sdr
+from compression.losses import distilled_loss, enhancement_loss, si_sdr
 from compression.recipe import Recipe, TrainingSettings
 from compression.sources import Batches
 from models.network import StreamingNetwork
@@ -80,8 +80,9 @@ class Trainer:
         self.settings, self.train, self.valid, self.folder, self.device = recipe.training, train, valid, folder, device
         torch.manual_seed(self.settings.seed)
         self.hyperparameters = recipe.network
-        self.network = (recipe.build() if network is None else copy.deepcopy(network)).to(device)
-        self.average = copy.deepcopy(self.network)
+        start = recipe.build() if network is None else network
+        self.network = copy.deepcopy(start).to(device)
+        self.average = copy.deepcopy(start).to(device)  # once on a device, a parametrized network cannot be copied
         self.teacher = None if teacher is None else copy.deepcopy(teacher).to(device).eval()
         self.optimizer = torch.optim.AdamW(
             self.network.parameters(), lr=self.settings.learning_rate, weight_decay=self.settings.weight_decay
@@ -155,12 +156,11 @@ class Trainer:
 
     def _loss(self, estimate: Tensor, noisy: Tensor, clean: Tensor) -> Tensor:
         weight, share = self.settings.si_sdr_weight, self.settings.distillation
-        loss = enhancement_loss(estimate, noisy, clean, weight)
         if self.teacher is None:
-            return loss
+            return enhancement_loss(estimate, noisy, clean, weight)
         with torch.no_grad(), torch.autocast(self.device.type, torch.bfloat16, enabled=self.settings.bfloat16):
             example = self.teacher(noisy)
-        return (1 - share) * loss + share * enhancement_loss(estimate, noisy, example.float(), weight)
+        return distilled_loss(estimate, noisy, clean, example.float(), weight, share)
 
     def _set_training_mode(self) -> None:
         self.network.train()

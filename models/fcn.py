@@ -81,14 +81,16 @@ class Fcn(StreamingNetwork):
     def _pass_through(self) -> None:
         """Let two filters of each layer carry the signal and its negative, so that an untrained network passes it on.
 
-        LeakyReLU(0.3) of a value less that of its negative is 1.3 times the value. The other filters stay random.
+        LeakyReLU(0.3) of a value less that of its negative is 1.3 times the value. The other filters are random, scaled so
+        that signals neither fade nor grow from layer to layer (He et al., 2015).
         """
         centre, share = TAPS // 2, 1 / (1 + SLOPE)
         for index, conv in enumerate(self.convs):
             assert conv.bias is not None
+            nn.init.kaiming_normal_(conv.weight, a=SLOPE)
+            conv.bias.zero_()
             carriers = conv.weight[: min(2, conv.out_channels)]
             carriers.zero_()
-            conv.bias[: len(carriers)] = 0
             signs = torch.tensor([1.0, -1.0])[: len(carriers)]
             if index == 0:
                 carriers[:, 0, centre] = signs

@@ -14,6 +14,7 @@ from websockets.frames import Close, Frame, Opcode
 
 from service.errors import ServiceError
 
+LINGER_SECONDS = 10.0  # what a client gets to read the rest once it has been served
 QUIET_SECONDS = 0.5  # closing while bytes come in would make the kernel drop what the client has not read yet
 
 
@@ -48,7 +49,7 @@ class Transport(WebSocketsSansIOProtocol):
     async def run_asgi(self) -> None:
         """Serve the connection, and see to it that it is gone some time after."""
         await super().run_asgi()
-        self.loop.call_later(self.close_timeout, self._cut_off)
+        self.loop.call_later(LINGER_SECONDS, self._cut_off)
 
     def _cut_off(self) -> None:
         if not self.disconnected:

@@ -11,7 +11,7 @@ import soundfile
 import typer
 from typer.testing import CliRunner, Result
 
-from compression import cli
+from compression import cli, cli_options
 from compression.errors import CorpusError, EvaluationError, ExtraMissingError, RecipeError
 from models.card import load_card
 from models.zoo import ZooError
@@ -114,7 +114,7 @@ def test_an_unknown_device_is_a_usage_error(folder: Path) -> None:
 
 
 def test_without_the_extra_the_commands_name_it(monkeypatch: pytest.MonkeyPatch, folder: Path) -> None:
-    monkeypatch.setattr(cli, "PACKAGES", ("torch", "no_such_package"))
+    monkeypatch.setattr(cli_options, "PACKAGES", ("torch", "no_such_package"))
     with pytest.raises(ExtraMissingError, match=r'no_such_package: pip install "quietwire\[compression\]"'):
         succeed("evaluate", "crn/original", "--pairs", folder)
 

@@ -6,8 +6,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from compression.groups import axes, shrink, widths
-from compression.pruning import choose, importance, prune, schedule
+from compression.groups import axes, shrink, widths, with_widths
+from compression.pruning import choose, importance, schedule
 from models.crn import Crn, CrnConfig
 from models.fcn import Fcn, FcnConfig
 from models.network import StreamingNetwork
@@ -93,6 +93,27 @@ def test_widths_end_as_multiples() -> None:
     assert all(len(kept) % 4 == 0 for kept in choose(network, scores, 0.6, 0.6, multiple=4).values())
 
 
+def test_rounding_wastes_nothing_that_fits() -> None:
+    network = Fcn(FcnConfig((30, 30, 30)))
+    scores = {
+        name: torch.rand(30, generator=torch.Generator().manual_seed(index)) for index, name in enumerate(widths(network))
+    }
+    kept = {name: len(indices) for name, indices in choose(network, scores, 0.5, 0.5, multiple=4).items()}
+    assert all(size % 4 == 0 for size in kept.values())
+    assert with_widths(network, kept).macs_per_second() <= 0.5 * network.macs_per_second()
+    for name, size in kept.items():
+        assert with_widths(network, {**kept, name: size + 4}).macs_per_second() > 0.5 * network.macs_per_second()
+
+
+def test_a_share_that_is_met_takes_no_more_units() -> None:
+    network = small("crn")
+    scores = {name: torch.rand(size, generator=torch.Generator().manual_seed(size)) for name, size in widths(network).items()}
+    kept = choose(network, scores, 0.95, 1.0, smallest=2)
+    sizes = {name: len(indices) for name, indices in kept.items()}
+    assert sizes["fullband_units.0"] == widths(network)["fullband_units.0"]  # many parameters, few multiplications
+    assert with_widths(network, sizes).macs_per_second() <= 0.95 * network.macs_per_second()
+
+
 def test_shares_that_cannot_be_reached_and_unknown_widths_are_refused() -> None:
     network = Fcn(FcnConfig((6, 6)))
     scores = {name: torch.rand(6) for name in widths(network)}
@@ -123,7 +144,8 @@ def test_pruning_takes_redundant_filters_and_keeps_the_output() -> None:
         return net(audio).square().mean()
 
     expected = shrink(network, {"filters.0": torch.tensor([0, 2, 3, 4, 5]), "filters.1": torch.tensor([0, 1, 2, 4])})
-    pruned = prune(network, loss, 1, expected.macs_per_second() / network.macs_per_second(), 1.0)
+    macs_ratio = expected.macs_per_second() / network.macs_per_second()
+    pruned = shrink(network, choose(network, importance(network, loss, 1), macs_ratio, 1.0))
     assert widths(pruned) == widths(expected)
     with torch.no_grad():
         torch.testing.assert_close(pruned(audio), network(audio), atol=2e-6, rtol=1e-4)

@@ -151,6 +151,9 @@ def test_a_centroid_s_gradient_is_the_sum_of_its_weights_gradients() -> None:
 def test_gradients_through_a_whole_network_are_sums_over_clusters(network: StreamingNetwork) -> None:
     plan = uniform_plan(network, 3)
     shared = fine_tunable(network, plan)
+    with torch.no_grad():
+        for parameter in shared.parameters():
+            parameter.copy_(parameter.half().float())
     plain = fold_normalisation(settled(shared))
     for other in (shared, plain):
         other.train()(noise()).square().mean().backward()

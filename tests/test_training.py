@@ -150,3 +150,10 @@ def test_statistics_stay_once_normalisation_is_frozen(tmp_path: Path) -> None:
     for name, value in after.named_buffers():
         assert torch.equal(value, before[name]), name
     assert not torch.equal(trained(tmp_path / "b").network.entry_norm.running_mean, after.entry_norm.running_mean)
+
+
+def test_statistics_of_a_trained_network_can_stay_from_the_first_step(tmp_path: Path) -> None:
+    settings = recipe(freeze_norm_after=-1)
+    before = dict(Trainer(settings, batches, batches, tmp_path, CPU).network.named_buffers())
+    for name, value in trained(tmp_path, settings).network.named_buffers():
+        assert torch.equal(value, before[name]), name

@@ -1,0 +1,84 @@
+"""The command `quietwire compress`."""
+
+from __future__ import annotations
+
+import functools
+import math
+import time
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from compression.cli_options import (
+    PROCESSORS,
+    CacheOption,
+    MinutesOption,
+    NoiseOption,
+    PairsOption,
+    RunOption,
+    SpeechOption,
+    ThreadsOption,
+    ValidNoiseOption,
+    ValidPairsOption,
+    ValidShareOption,
+    ValidSpeechOption,
+    ZooOption,
+    require_extra,
+)
+from models.card import VARIANTS
+from models.zoo import SHIPPED
+
+MADE = VARIANTS[1:]
+
+
+def compress(
+    settings: Annotated[Path, typer.Argument(help="What goes, how many bytes may stay, how to train; a TOML file.")],
+    source: Annotated[
+        Path, typer.Option("--from", metavar="CHECKPOINT", help="The trained `original`, made by `quietwire train`.")
+    ],
+    speech: SpeechOption = None,
+    noise: NoiseOption = None,
+    pairs: PairsOption = None,
+    valid_speech: ValidSpeechOption = None,
+    valid_noise: ValidNoiseOption = None,
+    valid_pairs: ValidPairsOption = None,
+    valid_share: ValidShareOption = 0.05,
+    run: RunOption = None,
+    only: Annotated[str, typer.Option(help="Variants to make, separated by commas.")] = ",".join(MADE),
+    minutes: MinutesOption = None,
+    threads: ThreadsOption = PROCESSORS,
+    cache: CacheOption = None,
+    zoo: ZooOption = SHIPPED,
+) -> None:
+    """Make the variants `pruned`, `quantized` and `combined` of a trained network.
+
+    Ctrl-C saves; the same command goes on. The run's folder holds a folder for every stage, and a finished one is skipped.
+    """
+    require_extra()
+    if unknown := set(only.split(",")) - set(MADE):
+        raise typer.BadParameter(f"{min(unknown)!r} is not one of {', '.join(MADE)}", param_hint="--only")
+    import torch
+
+    from compression.checkpoint import load_network, training_facts
+    from compression.compress import make_variants
+    from compression.compress_recipe import check_reachable, load_compress_recipe
+    from compression.sources import Sources, open_recordings
+    from compression.stages import CPU, StoppedError, Workshop
+
+    deadline = math.inf if minutes is None else time.monotonic() + 60 * minutes
+    torch.set_num_threads(threads)
+    recipe, original = load_compress_recipe(settings), load_network(source)
+    check_reachable(recipe, original)
+    training = Sources(speech, noise, pairs, cache)
+    validation = Sources(valid_speech, valid_noise, valid_pairs, cache and cache / "valid")
+    recordings, valid = open_recordings(training, validation, valid_share, CPU)
+    kept = functools.lru_cache(maxsize=None)(valid)  # the same 16 batches again and again
+    shop = Workshop(original, recordings, kept, recipe.mixing, run or Path("runs") / settings.stem, deadline)
+    try:
+        cards = make_variants(shop, recipe, zoo, training_facts(source), only.split(","))
+    except StoppedError as stop:
+        typer.echo(f"{stop}; the same command goes on")
+        return
+    for card in cards:
+        typer.echo(f"{zoo / card.model / card.variant}.onnx: {card.bytes:,} bytes, {card.size_ratio:.2%} of original")

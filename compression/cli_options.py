@@ -1,0 +1,44 @@
+"""What the offline commands share: options, and the check that their packages are there."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from compression.errors import ExtraMissingError
+
+PACKAGES = ("torch", "onnx", "pesq", "pystoi", "matplotlib")
+PROCESSORS = os.cpu_count() or 1
+SpeechOption = Annotated[Path | None, typer.Option(help="Folder of clean speech, a subfolder per speaker.")]
+NoiseOption = Annotated[Path | None, typer.Option(help="Folder of noise.")]
+PairsOption = Annotated[
+    tuple[Path, Path] | None,
+    typer.Option(metavar="NOISY CLEAN", help="Folders with the same file names (VoiceBank-DEMAND), for --speech and --noise."),
+]
+ValidSpeechOption = Annotated[Path | None, typer.Option(help="Folder of clean speech to validate on.")]
+ValidNoiseOption = Annotated[Path | None, typer.Option(help="Folder of noise to validate on.")]
+ValidPairsOption = Annotated[tuple[Path, Path] | None, typer.Option(metavar="NOISY CLEAN", help="Pairs to validate on.")]
+ValidShareOption = Annotated[
+    float, typer.Option(min=0.001, max=0.5, help="Share of the audio that is kept for validation where no folders are named.")
+]
+RunOption = Annotated[
+    Path | None, typer.Option(help="Folder of the run, which goes on where it was stopped.  [default: runs/SETTINGS]")
+]
+MinutesOption = Annotated[float | None, typer.Option(min=0, help="Stop after this time, whatever is left.")]
+ThreadsOption = Annotated[int, typer.Option(min=1, help="Threads of torch.")]
+CacheOption = Annotated[Path | None, typer.Option(help="Folder for decoded audio, so that the next start is quick.")]
+ZooOption = Annotated[Path, typer.Option(help="Folder of the variants.")]
+
+
+def require_extra() -> None:
+    """Refuse where the extra ``compression`` is not installed.
+
+    Raises:
+        ExtraMissingError: It is not.
+    """
+    if missing := [name for name in PACKAGES if importlib.util.find_spec(name) is None]:
+        raise ExtraMissingError(f'this command needs {", ".join(missing)}: pip install "quietwire[compression]"')

@@ -1,0 +1,189 @@
+"""From a trained ``original`` to the variants ``pruned``, ``quantized`` and ``combined`` of its family.
+
+Pruning goes in rounds, each a measurement of importance, a removal and a training against the original's output, then
+comes a longer training. Quantization measures each tensor's sensitivity, chooses bits under a budget of bytes and trains
+the centroids. ``combined`` is the one after the other. Every step is a stage with a folder of its own.
+"""
+
+from __future__ import annotations
+
+import copy
+import dataclasses
+import time
+from collections.abc import Callable, Collection
+from pathlib import Path
+from typing import Any
+
+import onnx
+import torch
+from torch import Tensor
+
+from compression.compress_recipe import CompressRecipe
+from compression.errors import CompressionError
+from compression.export import export, to_onnx
+from compression.folding import fold_normalisation
+from compression.groups import shrink, widths
+from compression.losses import distilled_loss
+from compression.packing import byte_account
+from compression.pruning import choose, importance
+from compression.quantization import choose_plan, measure_sensitivity, output_distance
+from compression.sharing import fine_tunable, settled
+from compression.stages import Outcome, Record, Stage, Workshop, fingerprint, run_stage, save_record, say
+from models.card import VARIANTS, VariantCard, VariantName, load_card
+from models.network import StreamingNetwork
+
+IMPORTANCE_SEED = 11
+SENSITIVITY_SEED = 13
+MADE = VARIANTS[1:]
+
+
+def prepare_original(network: StreamingNetwork, training: dict[str, Any], zoo: Path) -> int:
+    """Bytes of the zoo's ``original``, which is written where it is missing.
+
+    Raises:
+        CompressionError: The one in the zoo is another network.
+    """
+    path = zoo / network.family / "original.onnx"
+    if not path.exists():
+        return export(network, "original", zoo, training, {}).bytes
+    content = path.read_bytes()
+    try:
+        same = onnx.load_model_from_string(content).graph == to_onnx(network, "original").graph
+    except Exception:  # protobuf's own kinds
+        same = False
+    if not same:
+        raise CompressionError(f"{path} is not of this checkpoint: write it with `quietwire export` or use another --zoo")
+    return len(content)
+
+
+def make_variants(
+    shop: Workshop, recipe: CompressRecipe, zoo: Path, training: dict[str, Any], only: Collection[str] = MADE
+) -> list[VariantCard]:
+    """Do all stages that are left and write the variants' files and cards.
+
+    Args:
+        shop: What the stages share.
+        recipe: The settings, already found to be reachable.
+        zoo: Where the variants go.
+        training: How ``original`` was trained, for the cards.
+        only: Which variants to make.
+
+    Raises:
+        CompressionError: A folder of the run is of another network or of other settings, or a budget is too small.
+        CheckpointError: A file of the run is damaged.
+        StoppedError: Ctrl-C, or the time is up.
+    """
+    whole = prepare_original(shop.original, training, zoo)
+    cards, rounds = [], []
+    if {"pruned", "combined"} & set(only):
+        rounds = prune_in_rounds(shop, recipe)
+    for variant in MADE:
+        if variant not in only:
+            continue
+        stages = rounds if variant != "quantized" else []
+        if variant != "pruned":
+            parent = stages[-1].network if stages else shop.original
+            stages = [*stages, run_stage(shop, quantization_stage(shop, recipe, variant, parent, whole))]
+        cards.append(_write(shop, variant, stages, zoo, training))
+    return cards
+
+
+def prune_in_rounds(shop: Workshop, recipe: CompressRecipe) -> list[Outcome]:
+    """All rounds and the final training; the last outcome is the pruned network."""
+    settings, done, network = recipe.pruning, list[Outcome](), shop.original
+    for index, (macs_ratio, parameters_ratio) in enumerate(settings.targets(), 1):
+        name, last = f"pruned/round-{index}", index == settings.rounds
+        ratios = macs_ratio, parameters_ratio
+        done.append(run_stage(shop, _pruning_stage(shop, recipe, name, network, ratios, settings.multiple if last else 1)))
+        network = done[-1].network
+    final = Stage("pruned/final", network, {}, recipe.final_training, dict, lambda plan: copy.deepcopy(network))
+    return [*done, run_stage(shop, final)]
+
+
+def _pruning_stage(
+    shop: Workshop, recipe: CompressRecipe, name: str, parent: StreamingNetwork, ratios: tuple[float, float], multiple: int
+) -> Stage:
+    settings, training, original = recipe.pruning, recipe.round_training, shop.original
+    macs_ratio = min(1.0, ratios[0] * original.macs_per_second() / parent.macs_per_second())
+    parameters_ratio = min(1.0, ratios[1] * original.parameter_count() / parent.parameter_count())
+
+    def plan() -> Record:
+        batches, tick = shop.batches(training), ticker(f"{name}: measuring importance")
+
+        def loss(network: StreamingNetwork, batch: int) -> Tensor:
+            noisy, clean = batches(IMPORTANCE_SEED, batch)
+            with torch.no_grad():
+                example = original(noisy)
+            tick(batch, settings.importance_batches)
+            return distilled_loss(network(noisy), noisy, clean, example, training.si_sdr_weight, training.distillation)
+
+        scores = importance(copy.deepcopy(parent), loss, settings.importance_batches)
+        kept = choose(parent, scores, macs_ratio, parameters_ratio, multiple=multiple)
+        return {"kept": {width: indices.tolist() for width, indices in kept.items()}}
+
+    def apply(plan: Record) -> StreamingNetwork:
+        return shrink(parent, {width: torch.tensor(indices) for width, indices in plan["kept"].items()})
+
+    return Stage(name, parent, {"pruning": dataclasses.asdict(settings)}, training, plan, apply)
+
+
+def quantization_stage(
+    shop: Workshop, recipe: CompressRecipe, variant: VariantName, parent: StreamingNetwork, whole: int
+) -> Stage:
+    """The stage that makes ``quantized`` or ``combined``, whose file has at most its share of ``whole`` bytes."""
+    settings, training = recipe.quantization, recipe.centroid_training
+    share = settings.budget if variant == "quantized" else settings.combined_budget
+
+    def plan() -> Record:
+        folded = fold_normalisation(parent)
+        noisy, _ = shop.batches(training, settings.sensitivity_seconds)(SENSITIVITY_SEED, 0)
+        distance, tick = output_distance(folded, noisy), ticker(f"{variant}: measuring sensitivity")
+        sensitivity = measure_sensitivity(folded, distance, progress=tick)
+        bits, size = choose_plan(folded, sensitivity, int(share * whole), variant)
+        say(f"{variant}: at most {size:,} bytes ({size / whole:.2%}), of a budget of {int(share * whole):,}")
+        return {"bits": bits, "bytes": size, "sensitivity": sensitivity}
+
+    def apply(plan: Record) -> StreamingNetwork:
+        return fine_tunable(parent, plan["bits"])
+
+    measured = {"share": share, "sensitivity_seconds": settings.sensitivity_seconds, "original_bytes": whole}
+    return Stage(variant, parent, {"quantization": measured}, training, plan, apply, settled)
+
+
+def _write(shop: Workshop, variant: VariantName, stages: list[Outcome], zoo: Path, training: dict[str, Any]) -> VariantCard:
+    """The variant's file and card; left as they are where this outcome is already in them."""
+    last = stages[-1]
+    path = zoo / shop.original.family / f"{variant}.onnx"
+    content = to_onnx(last.network, variant).SerializeToString()
+    if path.exists() and path.with_suffix(".json").exists() and path.read_bytes() == content:
+        card = load_card(path.with_suffix(".json"))
+        if card.compression.get("network") == fingerprint(last.network):
+            return card
+    made: dict[str, Any] = {
+        "original": fingerprint(shop.original),
+        "network": fingerprint(last.network),
+        "stages": [{key: stage.record[key] for key in ("stage", "settings", "losses", "figures")} for stage in stages],
+        "widths": widths(last.network),
+        "ratios": last.record["sizes"],
+        "bytes": dataclasses.asdict(byte_account(content)),
+    }
+    if "bits" in last.record["plan"]:
+        made["bits"] = last.record["plan"]["bits"]
+    card = export(last.network, variant, zoo, training, made)
+    save_record(last.path, last.record | {"file": {"bytes": card.bytes, "sha256": card.sha256}})
+    say(f"{variant}: {card.bytes:,} bytes, {card.size_ratio:.2%} of original, in {path}")
+    return card
+
+
+def ticker(label: str) -> Callable[[int, int], None]:
+    """A function of ``(done, total)`` that prints a line with the time left every ten seconds."""
+    start = time.monotonic()
+    shown = [start]
+
+    def tick(done: int, total: int) -> None:
+        now = time.monotonic()
+        if done and now - shown[0] >= 10:
+            shown[0] = now
+            say(f"{label}: {done} of {total}, {(now - start) / done * (total - done) / 60:.1f} min left")
+
+    return tick

@@ -1,0 +1,168 @@
+"""One TOML file says how a trained network is compressed; what cannot be reached is refused before hours are spent."""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+import operator
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from compression.errors import RecipeError
+from compression.export import to_onnx
+from compression.folding import fold_normalisation, stored_parameters
+from compression.groups import widths, with_widths
+from compression.mixing import MixingSettings
+from compression.pruning import choose, schedule
+from compression.quantization import HALF, WIDTHS, Plan, plan_bytes, stored_bytes
+from compression.recipe import TrainingSettings, read_tables, settings_from
+from models.network import StreamingNetwork
+
+TABLES = ("pruning", "quantization", "mixing")
+
+
+@dataclasses.dataclass(frozen=True)
+class PruningSettings:
+    """How much goes, and how.
+
+    Attributes:
+        rounds: Of pruning and training; every round takes the same share of what is left.
+        macs_ratio: Of the multiplications of ``original`` that stay, at most.
+        parameters_ratio: Of its parameters that stay, at most.
+        multiple: Widths end as multiples of this.
+        importance_batches: Training batches over which a unit's importance is averaged.
+    """
+
+    rounds: int = 4
+    macs_ratio: float = 0.4
+    parameters_ratio: float = 0.4
+    multiple: int = 1
+    importance_batches: int = 64
+
+    def __post_init__(self) -> None:
+        for name in ("rounds", "multiple", "importance_batches"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} must be at least 1")
+        for name in ("macs_ratio", "parameters_ratio"):
+            if not 0 < getattr(self, name) <= 1:
+                raise ValueError(f"{name} must be above 0 and at most 1")
+
+    def targets(self) -> Iterator[tuple[float, float]]:
+        """Shares of the multiplications and parameters of ``original`` after each round."""
+        ratios = (schedule(ratio, self.rounds) for ratio in (self.macs_ratio, self.parameters_ratio))
+        return zip(*(itertools.accumulate(shares, operator.mul) for shares in ratios), strict=True)
+
+
+@dataclasses.dataclass(frozen=True)
+class QuantizationSettings:
+    """How many bytes a variant may have.
+
+    Attributes:
+        budget: Of ``quantized``, as a share of the bytes of ``original``.
+        combined_budget: Of ``combined``, likewise.
+        sensitivity_seconds: Of training mixtures on which the damage to each tensor is measured.
+    """
+
+    budget: float = 0.16
+    combined_budget: float = 0.06
+    sensitivity_seconds: float = 16.0
+
+    def __post_init__(self) -> None:
+        for name in ("budget", "combined_budget"):
+            if not 0 < getattr(self, name) < 1:
+                raise ValueError(f"{name} must lie between 0 and 1")
+        if not 0.25 <= self.sensitivity_seconds <= 600:
+            raise ValueError("sensitivity_seconds must lie between 0.25 and 600")
+
+
+@dataclasses.dataclass(frozen=True)
+class CompressRecipe:
+    """A parsed settings file of `quietwire compress`.
+
+    Attributes:
+        pruning: What goes.
+        round_training: Training after each round.
+        final_training: Training after the last round's.
+        quantization: Budgets.
+        centroid_training: Training of the centroids.
+        mixing: Of speech and noise, everywhere.
+    """
+
+    pruning: PruningSettings
+    round_training: TrainingSettings
+    final_training: TrainingSettings
+    quantization: QuantizationSettings
+    centroid_training: TrainingSettings
+    mixing: MixingSettings
+
+
+def load_compress_recipe(path: Path) -> CompressRecipe:
+    """Read and check a settings file.
+
+    Raises:
+        RecipeError: It is missing, is not TOML, or has an entry that is unknown or out of range.
+    """
+    tables = read_tables(path)
+    try:
+        if unknown := set(tables) - set(TABLES):
+            raise ValueError(f"unknown table [{min(unknown)}]; use [pruning], [quantization] and [mixing]")
+        pruning, (rounds, final) = _split(tables, "pruning", "training", "final")
+        quantization, (centroids,) = _split(tables, "quantization", "training")
+        recipe = CompressRecipe(
+            settings_from(PruningSettings, pruning, "pruning"),
+            settings_from(TrainingSettings, rounds, "pruning.training"),
+            settings_from(TrainingSettings, final, "pruning.final"),
+            settings_from(QuantizationSettings, quantization, "quantization"),
+            settings_from(TrainingSettings, {"weight_decay": 0.0} | centroids, "quantization.training"),
+            settings_from(MixingSettings, tables.get("mixing", {}), "mixing"),
+        )
+        if recipe.centroid_training.weight_decay:
+            raise ValueError("weight_decay in [quantization.training] must be 0: it would pull centroids towards zero")
+    except (TypeError, ValueError) as error:
+        raise RecipeError(f"{path}: {error}") from error
+    return recipe
+
+
+def _split(tables: dict[str, Any], name: str, *inner: str) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+    """A table without the tables in it, and these."""
+    table = tables.get(name, {})
+    if not isinstance(table, dict):
+        raise TypeError(f"{name} must be a table: write [{name}]")
+    parts = [table.get(key, {}) for key in inner]
+    for key, part in zip(inner, parts, strict=True):
+        if not isinstance(part, dict):
+            raise TypeError(f"{key} in [{name}] must be a table: write [{name}.{key}]")
+    return {key: value for key, value in table.items() if key not in inner}, parts
+
+
+def smallest_plan(network: StreamingNetwork) -> Plan:
+    """The plan of fewest bytes."""
+    sizes = {name: parameter.numel() for name, parameter in stored_parameters(fold_normalisation(network)).items()}
+    return {name: min((*WIDTHS, HALF), key=lambda bits: stored_bytes(size, bits)) for name, size in sizes.items()}
+
+
+def check_reachable(recipe: CompressRecipe, network: StreamingNetwork) -> None:
+    """Refuse what this network cannot be compressed to, by pruning a trial copy with random importance.
+
+    Raises:
+        RecipeError: The pruning ratios or a budget of bytes cannot be reached; the message names the entry.
+    """
+    generator = torch.Generator().manual_seed(0)
+    scores = {name: torch.rand(width, generator=generator) for name, width in widths(network).items()}
+    settings, budgets = recipe.pruning, recipe.quantization
+    try:
+        kept = choose(network, scores, settings.macs_ratio, settings.parameters_ratio, multiple=settings.multiple)
+    except ValueError as error:
+        raise RecipeError(f"macs_ratio or parameters_ratio in [pruning] is too small for this network: {error}") from error
+    pruned = with_widths(network, {name: len(indices) for name, indices in kept.items()})
+    whole = len(to_onnx(network, "original").SerializeToString())
+    for entry, share, trial in (("budget", budgets.budget, network), ("combined_budget", budgets.combined_budget, pruned)):
+        least = plan_bytes(trial, smallest_plan(trial))
+        if least > share * whole:
+            raise RecipeError(
+                f"{entry} in [quantization] is too small for this network: {share:g} of {whole:,} bytes, "
+                f"and the smallest plan needs {least:,}, which is {least / whole:.3f}"
+            )

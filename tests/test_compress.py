@@ -1,0 +1,249 @@
+"""`quietwire compress` from end to end: variants and cards, skipping and resuming, and what is refused before any training."""
+
+import json
+import signal
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+import torch
+import typer
+from typer.testing import CliRunner, Result
+
+from compression import cli, stages
+from compression.checkpoint import load_checkpoint, load_network, save_checkpoint
+from compression.errors import CheckpointError, CompressionError, RecipeError
+from compression.export import export
+from compression.mixing import MixingSettings
+from compression.recipe import Recipe, TrainingSettings
+from compression.train import Trainer
+from models.card import load_card
+from models.zoo import load_zoo
+
+NETWORKS = {
+    "crn": {"channels": 16, "subband_channels": 16, "subband_units": [16], "fullband_units": [16], "depth": 1},
+    "fcn": {"filters": [10, 10]},
+}
+TRAINING = "seed = 2\nsteps = 2\ncooldown = 1\nwarmup = 1\nbatch = 2\nseconds = 0.25\nvalidate_every = 2\n"
+SETTINGS = f"""
+[pruning]
+rounds = 2
+macs_ratio = 0.6
+parameters_ratio = 0.6
+importance_batches = 2
+[pruning.training]
+{TRAINING}
+[pruning.final]
+{TRAINING}
+[quantization]
+budget = 0.3
+combined_budget = 0.14
+sensitivity_seconds = 0.5
+[quantization.training]
+{TRAINING}
+"""
+MADE = ("pruned", "quantized", "combined")
+
+
+@pytest.fixture(scope="module")
+def recordings(tmp_path_factory: pytest.TempPathFactory, voice) -> Path:
+    """Two speakers and a noise."""
+    folder = tmp_path_factory.mktemp("recordings")
+    (folder / "noise").mkdir()
+    hiss = 0.05 * np.random.default_rng(1).standard_normal(32000).astype(np.float32)
+    soundfile.write(folder / "noise/hiss.wav", hiss, 16000)
+    for index, name in enumerate(("anna", "bert")):
+        (folder / "speech" / name).mkdir(parents=True)
+        soundfile.write(folder / f"speech/{name}/1.flac", 0.5 * voice(2, index), 16000)
+    return folder
+
+
+@pytest.fixture(autouse=True)
+def one_validation_batch(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(stages, "VALIDATION_BATCHES", 1)
+
+
+def checkpoint(folder: Path, family: str, seed: int = 1) -> Path:
+    """Of a network that has seen nothing."""
+    recipe = Recipe({"family": family, **NETWORKS[family]}, TrainingSettings(seed=seed), MixingSettings())
+    path = folder / f"{family}-{seed}.pt"
+    save_checkpoint(path, Trainer(recipe, None, None, folder / "none", torch.device("cpu")).content())
+    return path
+
+
+def settings(folder: Path, text: str = SETTINGS) -> Path:
+    path = folder / "small.toml"
+    path.write_text(text)
+    return path
+
+
+def call(recordings: Path, folder: Path, source: Path, *arguments: object) -> Result:
+    app = typer.Typer()
+    cli.register(app)
+    given = [folder / "small.toml", "--from", source, "--speech", recordings / "speech", "--noise", recordings / "noise"]
+    given += ["--valid-speech", recordings / "speech", "--valid-noise", recordings / "noise", "--threads", 1]
+    given += ["--run", folder / "run", "--zoo", folder / "zoo", *arguments]
+    return CliRunner().invoke(app, ["compress", *map(str, given)])
+
+
+def succeed(*arguments: object) -> Result:
+    result = call(*arguments)
+    if result.exception is not None:
+        raise result.exception
+    return result
+
+
+def times(folder: Path) -> dict[Path, int]:
+    return {path: path.stat().st_mtime_ns for path in folder.rglob("*") if path.is_file()}
+
+
+@pytest.mark.parametrize("family", ["crn", "fcn"])
+def test_three_variants_with_honest_cards_and_nothing_done_twice(family: str, recordings: Path, tmp_path: Path) -> None:
+    source, macs_ratio = checkpoint(tmp_path, family), {"crn": 0.85, "fcn": 0.6}[family]
+    settings(tmp_path, SETTINGS.replace("macs_ratio = 0.6", f"macs_ratio = {macs_ratio}"))
+    said = succeed(recordings, tmp_path, source)
+    zoo = load_zoo(tmp_path / "zoo")
+    assert set(zoo.names) == {f"{family}/{name}" for name in ("original", *MADE)}
+    cards = {name: zoo.get(family, name).card for name in ("original", *MADE)}
+    for name in MADE:
+        path = tmp_path / "zoo" / family / f"{name}.onnx"
+        assert cards[name].bytes == path.stat().st_size
+        assert cards[name].size_ratio == pytest.approx(cards[name].bytes / cards["original"].bytes)
+        made = cards[name].compression
+        assert sum(made["bytes"].values()) == cards[name].bytes
+        assert made["stages"][-1]["figures"]["steps"] == 2
+        assert made["stages"][-1]["losses"].keys() == {"original", "before", "after"}
+        assert f"{path}: {cards[name].bytes:,} bytes" in said.stdout
+    for name in ("quantized", "combined"):
+        assert min(cards[name].compression["bits"].values()) < 8
+    for name in ("pruned", "combined"):
+        assert cards[name].parameters <= 0.6 * cards["original"].parameters
+        assert cards[name].macs_per_second <= macs_ratio * cards["original"].macs_per_second
+    done = [stage["stage"] for stage in cards["combined"].compression["stages"]]
+    assert done == ["pruned/round-1", "pruned/round-2", "pruned/final", "combined"]
+    assert cards["quantized"].parameters == cards["original"].parameters
+    assert cards["quantized"].size_ratio <= 0.3
+    assert cards["combined"].size_ratio <= 0.14
+
+    kept = times(tmp_path)
+    again = succeed(recordings, tmp_path, source)
+    assert times(tmp_path) == kept
+    assert again.stderr.count("finished before") == 5
+
+
+def test_tensors_of_the_quantized_network_have_few_values(recordings: Path, tmp_path: Path) -> None:
+    settings(tmp_path)
+    source = checkpoint(tmp_path, "fcn")
+    succeed(recordings, tmp_path, source, "--only", "quantized")
+    assert not (tmp_path / "run/pruned").exists()
+    bits = load_card(tmp_path / "zoo/fcn/quantized.json").compression["bits"]
+    content = load_checkpoint(tmp_path / "run/quantized/best.pt")["average"]
+    found = {name.removesuffix(".original"): value for name, value in content.items() if name.endswith(".original")}
+    tables = {name.replace("parametrizations.", ""): value for name, value in found.items()}
+    assert {name for name, width in bits.items() if width < 16} == set(tables)
+    for name, table in tables.items():
+        assert len(table) <= 2 ** bits[name]
+
+
+@pytest.mark.parametrize(("family", "stage"), [("fcn", "pruned/round-2"), ("fcn", "combined"), ("crn", "quantized")])
+def test_a_stopped_stage_goes_on_and_ends_as_if_it_had_never_stopped(
+    family: str, stage: str, recordings: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    variant = stage.split("/")[0]
+    files = []
+    for name in ("whole", "cut"):
+        folder = tmp_path / name
+        folder.mkdir()
+        settings(folder, SETTINGS.replace("macs_ratio = 0.6", "macs_ratio = 0.85"))
+        source = checkpoint(folder, family)
+        if name == "cut":
+            with monkeypatch.context() as patch:
+                patch.setattr(Trainer, "_step", interrupted(folder / "run" / stage))
+                stopped = succeed(recordings, folder, source, "--only", variant)
+            assert stopped.stdout == f"stopped in {stage} after 1 of 2 steps; the same command goes on\n"
+            assert not (folder / f"zoo/{family}/{variant}.onnx").exists()
+            kept = times(folder / "run/pruned/round-1")
+            plan = json.loads((folder / "run" / stage / "stage.json").read_text())["plan"]
+        succeed(recordings, folder, source, "--only", variant)
+        files.append((folder / f"zoo/{family}/{variant}.onnx").read_bytes())
+    assert times(tmp_path / "cut/run/pruned/round-1") == kept
+    assert json.loads((tmp_path / "cut/run" / stage / "stage.json").read_text())["plan"] == plan
+    assert files[0] == files[1]
+
+
+def interrupted(folder: Path):
+    """A training step that comes with Ctrl-C in one folder."""
+    step = Trainer._step
+
+    def stopped(trainer: Trainer) -> float:
+        if trainer.folder == folder:
+            signal.raise_signal(signal.SIGINT)
+        return step(trainer)
+
+    return stopped
+
+
+def test_no_time_means_no_work_and_no_error(recordings: Path, tmp_path: Path) -> None:
+    settings(tmp_path)
+    result = succeed(recordings, tmp_path, checkpoint(tmp_path, "fcn"), "--minutes", 0)
+    assert result.stdout == "stopped before pruned/round-1; the same command goes on\n"
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_run_of_another_original_or_of_other_settings_is_refused(recordings: Path, tmp_path: Path) -> None:
+    settings(tmp_path)
+    first, second = (checkpoint(tmp_path, "fcn", seed) for seed in (1, 2))
+    succeed(recordings, tmp_path, first, "--only", "quantized")
+    kept = times(tmp_path / "run")
+    with pytest.raises(CompressionError, match=r"fcn/original\.onnx is not of this checkpoint"):
+        succeed(recordings, tmp_path, second, "--only", "quantized")
+    with pytest.raises(CompressionError, match="run/quantized was made from another network"):
+        succeed(recordings, tmp_path, second, "--only", "quantized", "--zoo", tmp_path / "b")
+    settings(tmp_path, SETTINGS.replace("\nbudget = 0.3", "\nbudget = 0.29"))
+    with pytest.raises(CompressionError, match=r"run/quantized was made with another quantization\.share"):
+        succeed(recordings, tmp_path, first, "--only", "quantized")
+    assert times(tmp_path / "run") == kept
+
+
+def test_damaged_files_of_a_run_are_refused_by_name(recordings: Path, tmp_path: Path) -> None:
+    settings(tmp_path)
+    source, folder = checkpoint(tmp_path, "fcn"), tmp_path / "run/quantized"
+    succeed(recordings, tmp_path, source, "--only", "quantized")
+    (folder / "best.pt").write_bytes(source.read_bytes())
+    with pytest.raises(CheckpointError, match=r"best\.pt does not fit the plan beside it: remove the folder .*quantized"):
+        succeed(recordings, tmp_path, source, "--only", "quantized")
+    (folder / "stage.json").write_text("{")
+    with pytest.raises(CompressionError, match=r"stage\.json is damaged: remove the folder .*quantized"):
+        succeed(recordings, tmp_path, source, "--only", "quantized")
+
+
+def test_an_evaluated_card_is_not_overwritten(recordings: Path, tmp_path: Path) -> None:
+    settings(tmp_path)
+    source = checkpoint(tmp_path, "fcn")
+    export(load_network(source), "original", tmp_path / "zoo", {"steps": 7}, {})
+    succeed(recordings, tmp_path, source, "--only", "quantized")
+    assert load_card(tmp_path / "zoo/fcn/original.json").training == {"steps": 7}
+    path = tmp_path / "zoo/fcn/quantized.json"
+    load_card(path).model_copy(update={"licence": "mine"}).save(path)
+    succeed(recordings, tmp_path, source, "--only", "quantized")
+    assert load_card(path).licence == "mine"
+
+
+def test_what_cannot_be_reached_is_refused_before_any_training(recordings: Path, tmp_path: Path) -> None:
+    source = checkpoint(tmp_path, "fcn")
+    for former, now, message in [
+        ("macs_ratio = 0.6", "macs_ratio = 0.01", "macs_ratio or parameters_ratio in .pruning. is too small"),
+        ("\nbudget = 0.3", "\nbudget = 0.01", "^budget in .quantization. is too small .* the smallest plan needs"),
+        ("combined_budget = 0.14", "combined_budget = 0.02", "^combined_budget in .quantization. is too small"),
+    ]:
+        settings(tmp_path, SETTINGS.replace(former, now))
+        with pytest.raises(RecipeError, match=message) as caught:
+            succeed(recordings, tmp_path, source)
+        assert "\n" not in str(caught.value)
+    assert not (tmp_path / "run").exists() and not (tmp_path / "zoo").exists()
+
+
+def test_an_unknown_variant_is_a_usage_error(recordings: Path, tmp_path: Path) -> None:
+    settings(tmp_path)
+    assert call(recordings, tmp_path, tmp_path / "a.pt", "--only", "pruned,small").exit_code == 2

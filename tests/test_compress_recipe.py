@@ -1,0 +1,69 @@
+"""Settings files of `quietwire compress`: read, and refused where they are wrong, by file and entry."""
+
+from pathlib import Path
+
+import pytest
+
+from compression.compress_recipe import PruningSettings, check_reachable, load_compress_recipe
+from compression.errors import RecipeError
+from compression.recipe import load_recipe
+
+SETTINGS = Path(__file__).parent.parent / "compression/settings"
+
+
+@pytest.mark.parametrize("family", ["crn", "fcn"])
+def test_the_shipped_settings_can_be_read_and_reached(family: str) -> None:
+    recipe = load_compress_recipe(SETTINGS / f"{family}-compress.toml")
+    check_reachable(recipe, load_recipe(SETTINGS / f"{family}.toml").build())
+    assert recipe.centroid_training.weight_decay == 0
+    assert recipe.final_training.steps > recipe.round_training.steps
+
+
+def test_entries_arrive_where_they_belong_and_centroids_do_not_decay(tmp_path: Path) -> None:
+    path = tmp_path / "a.toml"
+    path.write_text(
+        "[pruning]\nrounds = 3\n[pruning.training]\nseed = 5\n[pruning.final]\nseed = 6\n"
+        "[quantization]\nbudget = 0.2\n[quantization.training]\nseed = 7\n[mixing]\nreverb = 0.5\n"
+    )
+    recipe = load_compress_recipe(path)
+    seeds = [training.seed for training in (recipe.round_training, recipe.final_training, recipe.centroid_training)]
+    assert seeds == [5, 6, 7]
+    assert (recipe.pruning.rounds, recipe.quantization.budget, recipe.mixing.reverb) == (3, 0.2, 0.5)
+    assert (recipe.round_training.weight_decay, recipe.centroid_training.weight_decay) == (0.01, 0)
+
+
+def test_rounds_lead_to_the_ratios_in_equal_shares() -> None:
+    (macs, parameters), (last_macs, last_parameters) = PruningSettings(
+        rounds=2, macs_ratio=0.25, parameters_ratio=0.64
+    ).targets()
+    assert (macs, parameters) == pytest.approx((0.5, 0.8))
+    assert (last_macs, last_parameters) == pytest.approx((0.25, 0.64))
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("pruning =", "not valid TOML"),
+        ("[network]", r"unknown table \[network\]; use \[pruning\]"),
+        ("pruning = 3", "pruning must be a table"),
+        ("[pruning]\ntraining = 3", r"training in .pruning. must be a table: write \[pruning\.training\]"),
+        ("[pruning]\nround = 3", "unknown entry 'round' in .pruning.; use rounds"),
+        ("[pruning]\nrounds = 0", r"\[pruning\]: rounds must be at least 1"),
+        ("[pruning]\nmacs_ratio = 1.5", "macs_ratio must be above 0"),
+        ("[pruning]\nparameters_ratio = 0", "parameters_ratio must be above 0"),
+        ("[pruning]\nmultiple = 2.0", "multiple in .pruning. must be of the kind of 1, not 2.0"),
+        ("[pruning.training]\nsteps = 5\ncooldown = 6", r"\[pruning\.training\]: cooldown"),
+        ("[pruning.final]\nstep = 5", r"unknown entry 'step' in \[pruning\.final\]"),
+        ("[quantization]\nbudget = 1", "budget must lie between 0 and 1"),
+        ("[quantization]\ncombined_budget = -0.1", "combined_budget must lie between 0 and 1"),
+        ("[quantization]\nsensitivity_seconds = 0.1", "sensitivity_seconds must lie"),
+        ("[quantization.training]\nweight_decay = 0.01", r"weight_decay in \[quantization\.training\] must be 0"),
+        ("[quantization.training]\nbatch = 0", r"\[quantization\.training\]: .*batch"),
+        ("[mixing]\nclip = 2", "clip is 2"),
+    ],
+)
+def test_a_mistake_is_refused_by_file_and_entry(tmp_path: Path, text: str, message: str) -> None:
+    path = tmp_path / "a.toml"
+    path.write_text(text)
+    with pytest.raises(RecipeError, match=rf"a\.toml.*{message}"):
+        load_compress_recipe(path)
