@@ -1,0 +1,242 @@
+"""The engine alone: batches, urgency, rows of state, and faults, with a network that counts."""
+
+import asyncio
+import threading
+import time
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+from service.engine import EARLY_ROWS, MAX_HOPS, MAX_ROWS, Engine
+
+HOP = 4
+
+
+class Counter:
+    """Adds up each stream's input: output is the sum of all hops so far, the state's one number."""
+
+    hop = HOP
+    initial_state = np.zeros(1, np.float32)
+
+    def __init__(self, name="counter"):
+        self.name = name
+        self.batches = []  # first samples of the rows of each step
+        self.gate = threading.Event()
+        self.gate.set()
+        self.entered = threading.Event()
+
+    def step(self, audio, state):
+        self.entered.set()
+        self.gate.wait()
+        self.batches.append((audio[:, 0].tolist(), audio.shape[1] // HOP))
+        if (audio == 666).any():
+            raise ValueError
+        hops = audio.reshape(len(audio), -1, HOP)
+        sums = state[:, :, None] + hops.cumsum(axis=1)
+        return sums.reshape(audio.shape), sums[:, -1, :1]
+
+
+def hops(*values):
+    return np.repeat(np.float32(values), HOP)
+
+
+def with_engine(work, capacity=100):
+    """Run a coroutine function with a started engine; gives the steps that were observed."""
+    observed = []
+
+    async def run():
+        engine = Engine(asyncio.get_running_loop(), capacity, lambda *step: observed.append(step[:2]))
+        engine.start()
+        try:
+            await asyncio.wait_for(work(engine), 20)
+        finally:
+            engine.stop()
+        assert not engine.alive
+
+    asyncio.run(run())
+    return observed
+
+
+def lane(engine, network):
+    """A lane, and what comes out of it."""
+    out = SimpleNamespace(sums=[], failures=[], timings=[])
+
+    def deliver(audio, timing):
+        out.sums += audio[::HOP].tolist()
+        out.timings.append(timing)
+
+    out.lane = engine.open(network, deliver, out.failures.append)
+    return out
+
+
+async def until(condition):
+    while not condition():
+        await asyncio.sleep(0.001)
+
+
+def test_every_lane_gets_its_own_output_in_order():
+    async def work(engine):
+        lanes = [lane(engine, network) for network in (Counter("a"), Counter("b")) for _ in range(5)]
+        for value in range(1, 40):
+            for index, one in enumerate(lanes):
+                engine.submit(one.lane, hops(value * 10**-index, 0), time.perf_counter())
+        await until(lambda: all(len(one.sums) == 78 for one in lanes))
+        for index, one in enumerate(lanes):
+            expected = np.repeat(np.cumsum(np.arange(1, 40)), 2) * 10.0**-index
+            np.testing.assert_allclose(one.sums, expected, rtol=1e-4)
+
+    with_engine(work)
+
+
+def test_a_row_is_clean_for_the_next_lane():
+    async def work(engine):
+        network = Counter()
+        for _ in range(3):
+            one = lane(engine, network)
+            engine.submit(one.lane, hops(5), 0.0)
+            await until(lambda one=one: one.sums)
+            assert one.sums == [5]
+            engine.close(one.lane)
+        assert engine.lanes == 0
+
+    with_engine(work, capacity=1)
+
+
+def test_there_are_only_so_many_rows():
+    async def work(engine):
+        network = Counter()
+        lanes = [lane(engine, network) for _ in range(3)]
+        assert not engine.has_room(network, 1)
+        assert engine.has_room(Counter("other"), 3)
+        with pytest.raises(MemoryError):
+            lane(engine, network)
+        engine.close(lanes[1].lane)
+        engine.close(lanes[1].lane)  # twice gives one row back
+        assert engine.has_room(network, 1)
+        assert not engine.has_room(network, 2)
+
+    with_engine(work, capacity=3)
+
+
+def test_a_lane_that_is_closed_during_its_step_gets_nothing_and_leaves_its_successor_alone():
+    async def work(engine):
+        network = Counter()
+        first = lane(engine, network)
+        network.gate.clear()
+        network.entered.clear()
+        engine.submit(first.lane, hops(100), 0.0)
+        await asyncio.to_thread(network.entered.wait)
+        engine.close(first.lane)
+        second = lane(engine, network)  # in the same row
+        engine.submit(second.lane, hops(1), 0.0)
+        network.gate.set()
+        await until(lambda: second.sums)
+        assert second.sums == [1]
+        assert first.sums == []
+        engine.submit(first.lane, hops(1), 0.0)  # too late, and ignored
+
+    with_engine(work, capacity=1)
+
+
+def test_what_is_due_is_stepped_before_what_is_ahead_of_real_time():
+    async def work(engine):
+        network = Counter()
+        network.gate.clear()
+        network.entered.clear()
+        blocker = lane(engine, network)
+        engine.submit(blocker.lane, hops(0), 0.0)
+        await asyncio.to_thread(network.entered.wait)  # all that follows waits for the same moment
+        now = time.perf_counter()
+        early = [lane(engine, network) for _ in range(40)]
+        for index, one in enumerate(early):
+            engine.submit(one.lane, hops(1000 + index), now + 100 + index)
+        due = [lane(engine, network) for _ in range(40)]
+        for index, one in enumerate(due):
+            engine.submit(one.lane, hops(1 + index), now - index)
+        network.gate.set()
+        await until(lambda: all(one.sums for one in early + due))
+        rows = [row for batch, _ in network.batches[1:] for row in batch]
+        first = rows[: 40 + EARLY_ROWS]
+        assert {row for row in first if row < 1000} == set(range(1, 41))
+        assert [row for row in rows if row >= 1000] == [1000 + index for index in range(40)]  # the most urgent first
+        assert max(len(batch) for batch, _ in network.batches) <= MAX_ROWS
+
+    assert len(with_engine(work)) > 10
+
+
+def test_a_backlog_is_stepped_in_long_pieces_without_a_change():
+    async def work(engine):
+        network = Counter()
+        network.gate.clear()
+        network.entered.clear()
+        one = lane(engine, network)
+        engine.submit(one.lane, hops(1), 0.0)
+        await asyncio.to_thread(network.entered.wait)
+        engine.submit(one.lane, hops(*range(100, 120)), 0.0)
+        for value in range(9):
+            engine.submit(one.lane, hops(value), 0.0)
+        network.gate.set()
+        await until(lambda: len(one.sums) == 30)
+        assert one.sums == np.cumsum([1, *range(100, 120), *range(9)]).tolist()
+        assert [count for _, count in network.batches] == [1, MAX_HOPS, MAX_HOPS, MAX_HOPS, 5]
+
+    with_engine(work)
+
+
+def test_a_step_that_raises_is_told_to_its_lanes_and_the_engine_goes_on(caplog):
+    async def work(engine):
+        network, other = Counter(), Counter("other")
+        bad, good = lane(engine, network), lane(engine, other)
+        engine.submit(bad.lane, hops(666), 0.0)
+        engine.submit(good.lane, hops(7), 0.0)
+        await until(lambda: bad.failures and good.sums)
+        assert isinstance(bad.failures[0], ValueError)
+        assert (bad.sums, good.sums, good.failures) == ([], [7], [])
+
+    with caplog.at_level("CRITICAL"):
+        with_engine(work)
+
+
+def test_a_receiver_that_raises_does_not_reach_the_next(caplog):
+    async def work(engine):
+        network = Counter()
+        network.gate.clear()
+        broken = engine.open(network, lambda *_: 1 / 0, print)
+        fine = lane(engine, network)
+        engine.submit(broken, hops(1), 0.0)
+        engine.submit(fine.lane, hops(2), 0.0)
+        network.gate.set()
+        await until(lambda: fine.sums)
+
+    with caplog.at_level("CRITICAL"):
+        with_engine(work)
+
+
+def test_the_load_is_the_share_of_time_for_work_that_was_due():
+    async def work(engine):
+        slow = Counter()
+        step, slow.step = slow.step, lambda *batch: time.sleep(0.05) or step(*batch)
+        one = lane(engine, slow)
+        assert engine.load == 0
+        engine.submit(one.lane, hops(1), time.perf_counter() + 100)
+        await until(lambda: len(one.sums) == 1)
+        assert engine.load == 0
+        engine.submit(one.lane, hops(1), time.perf_counter())
+        await until(lambda: len(one.sums) == 2)
+        assert 0.05 <= engine.load < 1
+
+    with_engine(work)
+
+
+def test_timings_tell_the_batch():
+    async def work(engine):
+        one = lane(engine, Counter())
+        engine.submit(one.lane, hops(1), 0.0)
+        await until(lambda: one.timings)
+        (timing,) = one.timings
+        assert timing.batch == 1
+        assert timing.queue >= 0
+        assert timing.compute > 0
+
+    assert with_engine(work) == [("counter", 1)]

@@ -1,0 +1,130 @@
+"""``POST /enhance``: a file comes back with the same length, rate, channels and sample width, enhanced."""
+
+import re
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from models.offline import enhance
+
+from .client import noise, tones
+from .files import post, post_form, read, write
+
+IDENTITY = {"model": "crn", "variant": "pruned"}
+ORIGINAL = {"model": "crn", "variant": "original"}
+KINDS = {
+    "16-bit WAV": ("WAV", "PCM_16", "PCM_16"),
+    "24-bit WAV": ("WAV", "PCM_24", "PCM_24"),
+    "32-bit WAV": ("WAV", "PCM_32", "PCM_32"),
+    "float WAV": ("WAV", "FLOAT", "FLOAT"),
+    "double WAV": ("WAV", "DOUBLE", "DOUBLE"),
+    "8-bit WAV": ("WAV", "PCM_U8", "PCM_U8"),
+    "A-law WAV": ("WAV", "ALAW", "PCM_16"),
+    "WAVEX": ("WAVEX", "PCM_16", "PCM_16"),
+    "RF64": ("RF64", "PCM_16", "PCM_16"),
+    "FLAC": ("FLAC", "PCM_16", "PCM_16"),
+    "Ogg Vorbis": ("OGG", "VORBIS", "PCM_16"),
+    "Ogg Opus": ("OGG", "OPUS", "PCM_16"),
+    "MP3": ("MP3", "MPEG_LAYER_III", "PCM_16"),
+}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("channels", [1, 2])
+def test_every_kind_of_file_comes_back_as_wav_of_the_same_shape(running, kind, channels):
+    format_, subtype, expected = KINDS[kind]
+    rate = 48000 if subtype == "OPUS" else 44100
+    data = write(np.stack([tones(0.4, rate), tones(0.4, rate, (300, 1000))][:channels]), rate, format_, subtype)
+    answer = post(running.http, data, "application/octet-stream", **IDENTITY)
+    assert answer.status_code == 200, answer.text
+    assert answer.headers["content-type"] == "audio/wav"
+    given, _ = read(data)
+    back, facts = read(answer.content)
+    assert (facts.format, facts.subtype, facts.samplerate) == ("WAV", expected, rate)
+    assert back.shape == given.shape
+    rough = subtype in ("PCM_U8", "ALAW", "OPUS")  # coding noise above 8 kHz, or coarse steps
+    np.testing.assert_allclose(back, given, atol=1 / 128 if rough else 1e-3)
+
+
+@pytest.mark.parametrize("rate", [8000, 16000, 22050, 44100, 96000, 192000])
+@pytest.mark.parametrize("model", ["crn", "fcn"])
+def test_output_sample_n_belongs_to_input_sample_n_at_any_rate(running, rate, model):
+    audio = np.stack([tones(2.3, rate, (180, 900, 3100)), tones(2.3, rate, (430, 2600), 0.05)])
+    answer = post(running.http, write(audio, rate, subtype="FLOAT"), model=model, variant="pruned")
+    back, facts = read(answer.content)
+    assert facts.samplerate == rate
+    np.testing.assert_allclose(back, audio, atol=1e-3)
+
+
+@settings(max_examples=15, deadline=None)
+@given(samples=st.integers(1, 12000), rate=st.sampled_from([8000, 11025, 16000, 44100, 192000]), channels=st.integers(1, 2))
+def test_the_length_stays_whatever_it_is(running, samples, rate, channels):
+    answer = post(running.http, write(noise(samples / rate, 1, rate, channels), rate), model="fcn")
+    assert read(answer.content)[0].shape == (channels, samples)
+
+
+@pytest.mark.parametrize("name", ["crn/original", "fcn/original"])
+@pytest.mark.parametrize("send", [post, post_form])
+def test_the_result_is_what_the_network_gives_offline(running, name, send):
+    audio = noise(2.7, 3, channels=2)
+    model, variant = name.split("/")
+    answer = send(running.http, write(audio, 16000, subtype="FLOAT"), model=model, variant=variant)
+    np.testing.assert_allclose(read(answer.content)[0], enhance(running.variant(name), audio), atol=1e-4)
+
+
+@pytest.mark.parametrize("subtype", ["PCM_16", "PCM_24", "FLOAT", "PCM_U8"])
+@pytest.mark.parametrize("rate", [16000, 44100])
+def test_a_limit_of_0_db_gives_the_input_back_bit_by_bit(running, rate, subtype):
+    data = write(noise(0.7, 4, rate, 2, level=1.5), rate, subtype=subtype)
+    answer = post(running.http, data, attenuation_limit_db=0, **ORIGINAL)
+    assert np.array_equal(read(answer.content)[0], read(data)[0])
+
+
+def test_a_limit_lets_that_much_of_the_input_through(running):
+    audio = noise(0.5, 6)
+    answer = post(running.http, write(audio, 16000, subtype="FLOAT"), attenuation_limit_db=20, **ORIGINAL)
+    expected = 0.1 * audio + 0.9 * enhance(running.variant("crn/original"), audio)
+    np.testing.assert_allclose(read(answer.content)[0], expected, atol=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("format_", "subtype", "expected"),
+    [
+        ("flac", "PCM_16", ("FLAC", "PCM_16", "audio/flac")),
+        ("flac", "PCM_24", ("FLAC", "PCM_24", "audio/flac")),
+        ("flac", "FLOAT", ("FLAC", "PCM_24", "audio/flac")),
+        ("ogg", "PCM_16", ("OGG", "VORBIS", "audio/ogg")),
+        ("wav", "PCM_24", ("WAV", "PCM_24", "audio/wav")),
+    ],
+)
+@pytest.mark.parametrize("rate", [8000, 44100, 192000])
+def test_the_format_of_the_answer_can_be_chosen(running, rate, format_, subtype, expected):
+    audio = tones(0.5, rate, (300, 1000))
+    answer = post(running.http, write(audio, rate, subtype=subtype), format=format_, **IDENTITY)
+    back, facts = read(answer.content)
+    assert (facts.format, facts.subtype, answer.headers["content-type"]) == expected
+    assert facts.samplerate == rate
+    assert back.shape == (1, len(audio))
+
+
+def test_the_headers_say_what_was_used_and_how_long_it_took(running):
+    answer = post(running.http, write(noise(1.5, 0, 44100), 44100), model="fcn", variant="pruned")
+    card = running.variant("fcn/pruned").card
+    headers = answer.headers
+    assert (headers["x-model"], headers["x-variant"]) == ("fcn", "pruned")
+    assert headers["x-model-bytes"] == str(card.bytes)
+    assert float(headers["x-size-ratio"]) == pytest.approx(card.size_ratio, abs=1e-4)
+    assert float(headers["x-audio-seconds"]) == 1.5
+    assert float(headers["x-latency-ms"]) > 0
+    assert float(headers["x-real-time-factor"]) == pytest.approx(float(headers["x-latency-ms"]) / 1500, rel=0.05)
+    assert re.fullmatch(r"decode;dur=[\d.]+, enhance;dur=[\d.]+, encode;dur=[\d.]+", headers["server-timing"])
+    assert int(headers["content-length"]) == len(answer.content)
+
+
+def test_values_that_are_no_sound_are_repaired(running):
+    audio = noise(0.2)
+    audio[0, 100:104] = [np.nan, np.inf, -np.inf, 1e30]
+    answer = post(running.http, write(audio, 16000, subtype="FLOAT"), attenuation_limit_db=0)
+    assert read(answer.content)[0][0, 100:104].tolist() == [0, 1, -1, 1]
