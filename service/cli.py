@@ -6,8 +6,9 @@ import logging
 import os
 import signal
 import sys
+from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, cast
 
 import typer
 from rich.console import Console
@@ -92,10 +93,13 @@ def enhance(
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, console=console, disable=not console.is_terminal) as progress:
         task = progress.add_task("enhancing", total=len(jobs))
+
+        def show(name: str) -> Callable[[float], None]:
+            return lambda seconds: progress.update(task, description=f"{name} {seconds:.0f} s")
+
         for read, write in jobs:
-            progress.update(task, description=read.name)
             try:
-                console.print(_enhance_one(read, write, network, attenuation_limit_db, kept))
+                console.print(_enhance_one(read, write, network, attenuation_limit_db, kept, show(read.name)))
                 kept.add(write.resolve())
             except (ServiceError, OSError) as error:
                 failed += 1
@@ -146,16 +150,18 @@ def _writable(path: Path) -> Path:
     return path if path.suffix.lower().lstrip(".") in MEDIA_TYPES else path.with_suffix(".wav")
 
 
-def _enhance_one(read: Path, write: Path, variant: Variant, limit_db: float, kept: set[Path]) -> str:
+def _enhance_one(
+    read: Path, write: Path, variant: Variant, limit_db: float, kept: set[Path], progress: Callable[[float], None]
+) -> str:
     if write.resolve() in kept:
         message = f"The result would overwrite {write}, a recording or another result: name another file or folder."
         raise ServiceError("bad_request", message)
     write.parent.mkdir(parents=True, exist_ok=True)
-    format_: Format = write.suffix.lower().lstrip(".")  # type: ignore[assignment]
+    format_ = cast("Format", write.suffix.lower().lstrip("."))
     partial = write.with_name(write.name + ".part")
     try:
         with read.open("rb") as source, partial.open("wb+") as sink:
-            report = enhance_file(source, sink, variant, format_=format_, attenuation_limit_db=limit_db)
+            report = enhance_file(source, sink, variant, format_=format_, attenuation_limit_db=limit_db, progress=progress)
         partial.replace(write)
     finally:
         partial.unlink(missing_ok=True)

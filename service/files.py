@@ -45,6 +45,13 @@ class FileReport:
         return (self.decode + self.enhance + self.encode) / self.audio_seconds if self.audio_seconds else 0.0
 
 
+class _Sequential(soundfile.SoundFile):
+    """A file read from beginning to end: after each block soundfile would seek, which fails where FLAC gives no length."""
+
+    def seekable(self) -> bool:
+        return False
+
+
 def open_audio(source: BinaryIO) -> soundfile.SoundFile:
     """Open a file of an allowed format.
 
@@ -52,7 +59,7 @@ def open_audio(source: BinaryIO) -> soundfile.SoundFile:
         ServiceError: It is no audio file, or its format, rate or channels are not supported.
     """
     try:
-        audio = soundfile.SoundFile(source)
+        audio = _Sequential(source)
     except (soundfile.LibsndfileError, RuntimeError, TypeError) as error:
         message = "The body is not an audio file that can be read: send WAV, FLAC, Ogg Vorbis, Ogg Opus or MP3."
         raise ServiceError("unsupported_media", message) from error

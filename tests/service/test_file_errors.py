@@ -132,6 +132,22 @@ def test_far_too_many_bytes_are_refused_where_no_length_is_given_too(serve):
         assert_refused(post(running.http, chunked_form(), "multipart/form-data; boundary=x"), 413, "too_large")
 
 
+def test_an_upload_that_is_too_large_is_refused_before_its_end(serve):
+    head = b"POST /enhance HTTP/1.1\r\nHost: x\r\nContent-Type: audio/wav\r\nTransfer-Encoding: chunked\r\n\r\n"
+
+    async def begin():
+        reader, writer = await asyncio.open_connection("127.0.0.1", running.port)
+        writer.write(head + b"30000\r\n" + bytes(0x30000) + b"\r\n")  # and no end
+        try:
+            return await asyncio.wait_for(reader.readline(), 20)
+        finally:
+            writer.close()
+            await writer.wait_closed()
+
+    with serve(max_file_bytes=5000) as running:
+        assert b" 413 " in asyncio.run(begin())
+
+
 def test_too_many_seconds_are_refused_however_few_bytes_they_take(serve):
     with serve(max_file_seconds=3) as running:
         assert post(running.http, write(np.zeros(48000), 16000, "FLAC")).status_code == 200
@@ -166,7 +182,10 @@ def test_uploads_beyond_the_bound_are_sent_away_for_a_moment(serve, monkeypatch)
 
     async def crowd():
         async with httpx.AsyncClient(base_url=running.http, timeout=60) as web:
-            send = lambda: web.post("/enhance", content=WAV, headers={"Content-Type": "audio/wav"})  # noqa: E731
+
+            def send():
+                return web.post("/enhance", content=WAV, headers={"Content-Type": "audio/wav"})
+
             held_back = [asyncio.create_task(send()) for _ in range(2)]
             while running.runtime._upload_count < 2:
                 await asyncio.sleep(0.005)

@@ -128,3 +128,22 @@ def test_values_that_are_no_sound_are_repaired(running):
     audio[0, 100:104] = [np.nan, np.inf, -np.inf, 1e30]
     answer = post(running.http, write(audio, 16000, subtype="FLOAT"), attenuation_limit_db=0)
     assert read(answer.content)[0][0, 100:104].tolist() == [0, 1, -1, 1]
+
+
+def test_a_flac_without_a_length_as_encoders_write_it_into_a_pipe_is_read_to_its_end(running):
+    audio = noise(5.0, 8)
+    data = bytearray(write(audio, 16000, "FLAC"))
+    data[21] &= 0xF0  # the number of samples, 36 bits
+    data[22:26] = bytes(4)
+    answer = post(running.http, bytes(data), attenuation_limit_db=0)
+    assert answer.status_code == 200, answer.text
+    assert np.array_equal(read(answer.content)[0], audio)
+
+
+@pytest.mark.parametrize("size", [0xFFFFFFFF, 0x7FFFFFFF])
+def test_a_wav_without_a_length_as_encoders_write_it_into_a_pipe_is_read_to_its_end(running, size):
+    audio = noise(0.5, 9)
+    data = bytearray(write(audio, 16000))
+    at = data.index(b"data") + 4
+    data[at : at + 4] = data[4:8] = size.to_bytes(4, "little")
+    assert np.array_equal(read(post(running.http, bytes(data), attenuation_limit_db=0).content)[0], audio)

@@ -67,8 +67,9 @@ def test_a_client_that_never_reads_is_cut_off_and_others_are_not_delayed(serve, 
 
     async def deaf(running):
         """Sends for ever over a connection with a small window, reading nothing."""
-        plain = socket.create_connection(("127.0.0.1", running.port))
-        plain.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        plain = socket.socket()
+        plain.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 14)
+        plain.connect(("127.0.0.1", running.port))
         plain.setblocking(False)
         loop = asyncio.get_running_loop()
         query = "sample_rate=48000&channels=2&encoding=pcm_f32le"

@@ -5,6 +5,7 @@ import json
 
 import numpy as np
 import pytest
+from websockets.asyncio.client import connect
 
 from .client import END, chunks, encode, live, noise, play, send, talk
 
@@ -158,3 +159,18 @@ def test_repaired_values_come_through_a_bypass_as_stated(running):
     result = play(running.url, broken, [2, 2], encoding="pcm_f32le", attenuation_limit_db=0)
     assert result.audio[0].tolist() == [0.5, 0, 1, -1, 1, -1, 1, -1, 0.25]
     assert result.summary["samples_repaired"] == 5
+
+
+def test_a_client_that_offers_compression_is_served_without_it(running):
+    async def offer():
+        async with connect(running.url, proxy=None) as socket:
+            return socket.response.headers.get("Sec-WebSocket-Extensions"), json.loads(await socket.recv())
+
+    extensions, ready = asyncio.run(offer())
+    assert (extensions, ready["type"]) == (None, "ready")
+
+
+def test_unknown_fields_of_control_messages_and_unknown_parameters_are_ignored(running):
+    messages = [PING | {"id": 7}, {"type": "configure", "volume": 3, "variant": None}, END | {"reason": "done"}]
+    result = asyncio.run(talk(running.url, messages, language="en"))
+    assert [event["type"] for event in result.events] == ["ready", "pong", "configured", "summary"]
