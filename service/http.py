@@ -20,8 +20,7 @@ from starlette.types import Message
 from models.zoo import Variant
 from service.errors import ServiceError
 from service.files import MEDIA_TYPES, FileReport, Format, enhance_file
-from service.runtime import Runtime
-from service.session import describe
+from service.runtime import Runtime, describe
 from service.settings import Settings
 
 router = APIRouter()

@@ -11,7 +11,7 @@ import threading
 import time
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from typing import Protocol
+from typing import Any, Protocol
 
 from models.zoo import Variant, Zoo
 from service.engine import Engine
@@ -165,3 +165,15 @@ class Runtime:
         finally:
             self._streams.discard(stream)
             self.metrics.live_streams.set(len(self._streams))
+
+
+def describe(variant: Variant) -> dict[str, Any]:
+    """The facts about a variant that ``ready``, ``/variants`` and ``/compare`` share."""
+    card = variant.card
+    return {
+        "model": card.model,
+        "variant": card.variant,
+        "model_bytes": card.bytes,
+        "size_ratio": card.size_ratio,
+        "parameters": card.parameters,
+    }

@@ -18,13 +18,12 @@ import numpy as np
 import numpy.typing as npt
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
-from models.zoo import Variant
 from service import pcm
 from service.errors import ServiceError
 from service.latency import LatencyHistogram
 from service.outbox import Outbox, Receipt
 from service.parameters import Configure, End, Ping, StreamParameters, parse_control
-from service.runtime import Runtime
+from service.runtime import Runtime, describe
 from service.stream import EnhancementStream
 
 Array = npt.NDArray[np.float32]
@@ -237,15 +236,3 @@ class Session:
             self._outbox.put(
                 {"type": "stats", "window_ms": 1000, "chunks": window.count, "latency_ms": window.percentiles(50, 95)}
             )
-
-
-def describe(variant: Variant) -> dict[str, Any]:
-    """The facts about a variant that ``ready``, ``/variants`` and ``/compare`` share."""
-    card = variant.card
-    return {
-        "model": card.model,
-        "variant": card.variant,
-        "model_bytes": card.bytes,
-        "size_ratio": card.size_ratio,
-        "parameters": card.parameters,
-    }

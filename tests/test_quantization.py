@@ -15,6 +15,7 @@ from compression.folding import fold_normalisation, stored_parameters
 from compression.packing import byte_account
 from compression.quantization import (
     HALF,
+    STATE_RESERVE,
     approximate,
     choose_plan,
     measure_sensitivity,
@@ -104,12 +105,11 @@ def test_plans_respect_every_budget_to_the_byte_and_use_what_they_may(network: S
 
 
 def test_a_file_has_the_bytes_that_its_plan_foretells(network: StreamingNetwork) -> None:
-    if network.family == "fcn":
-        pytest.skip("the text of its first state is compressed, so that its length is known only about")
+    reserve = 2 * STATE_RESERVE if network.family == "fcn" else 0  # its first state is compressed text
     for bits in (3, 5):
         plan = uniform_plan(network, bits)
         content = to_onnx(settled(fine_tunable(network, plan)), "quantized").SerializeToString()
-        assert len(content) == plan_bytes(network, plan)
+        assert plan_bytes(network, plan) - reserve <= len(content) <= plan_bytes(network, plan)
 
 
 def test_sensitivity_falls_with_bits_is_repeatable_and_leaves_the_network_alone(network: StreamingNetwork) -> None:
