@@ -18,6 +18,12 @@ def si_sdr(estimate: Tensor, target: Tensor) -> Tensor:
     return 10 * torch.log10((projection.square().sum(1) + 1e-9) / (noise + 1e-9))
 
 
+def sdr(estimate: Tensor, target: Tensor) -> Tensor:
+    """Signal-to-distortion ratio in dB, ``[batch]``; a wrong level is a distortion."""
+    noise = (estimate - target).square().sum(1)
+    return 10 * torch.log10((target.square().sum(1) + 1e-9) / (noise + 1e-9))
+
+
 def compressed_spectrum(x: Tensor, size: int, hop: int) -> tuple[Tensor, Tensor]:
     """Magnitude and complex spectrum (as pairs of reals), magnitudes to the power 0.3."""
     window = torch.hann_window(size, device=x.device)
@@ -26,12 +32,13 @@ def compressed_spectrum(x: Tensor, size: int, hop: int) -> tuple[Tensor, Tensor]
     return power ** (COMPRESSION / 2), spectrum * (power ** ((COMPRESSION - 1) / 2)).unsqueeze(-1)
 
 
-def enhancement_loss(estimate: Tensor, noisy: Tensor, clean: Tensor, si_sdr_weight: float = 1.0) -> Tensor:
-    """Mean over the batch of a spectral loss and SI-SDR.
+def enhancement_loss(estimate: Tensor, noisy: Tensor, clean: Tensor, sdr_weight: float = 1.0) -> Tensor:
+    """Mean over the batch of a spectral loss and the signal-to-distortion ratio.
 
     The spectral part is the squared error of the compressed magnitude and of the compressed complex spectrum, weighted
     as in GTCRN (ICASSP 2024), at a level normalised by the noisy input so that quiet recordings count as much as loud
-    ones. SI-SDR is in bel and left out where the target is silence.
+    ones. The ratio is in bel and left out where the target is silence. It is not the scale-invariant one: a network
+    trained on that lowers the level of all it hears, and no measure that ignores levels says so.
     """
     gain = 0.1 / noisy.square().mean(1, keepdim=True).sqrt().clamp(min=1e-5)
     estimate, clean = estimate * gain, clean * gain
@@ -42,13 +49,11 @@ def enhancement_loss(estimate: Tensor, noisy: Tensor, clean: Tensor, si_sdr_weig
         total = total + 35 * (magnitude - clean_magnitude).square().mean()
         total = total + 30 * (spectrum - clean_spectrum).square().mean()
     audible = clean.square().mean(1) > 1e-6
-    ratio = (si_sdr(estimate, clean) / 10).clamp(max=3.0)
-    return total - si_sdr_weight * (ratio * audible).mean()
+    ratio = (sdr(estimate, clean) / 10).clamp(max=3.0)
+    return total - sdr_weight * (ratio * audible).mean()
 
 
-def distilled_loss(
-    estimate: Tensor, noisy: Tensor, clean: Tensor, example: Tensor, si_sdr_weight: float, share: float
-) -> Tensor:
+def distilled_loss(estimate: Tensor, noisy: Tensor, clean: Tensor, example: Tensor, sdr_weight: float, share: float) -> Tensor:
     """``enhancement_loss`` with a second target.
 
     Args:
@@ -56,8 +61,8 @@ def distilled_loss(
         noisy: Its input.
         clean: What it should give.
         example: What its teacher gives.
-        si_sdr_weight: Of SI-SDR, in bel.
+        sdr_weight: Of the signal-to-distortion ratio, in bel.
         share: Of the loss against the example; the rest is against the clean speech.
     """
-    loss = enhancement_loss(estimate, noisy, clean, si_sdr_weight)
-    return (1 - share) * loss + share * enhancement_loss(estimate, noisy, example, si_sdr_weight)
+    loss = enhancement_loss(estimate, noisy, clean, sdr_weight)
+    return (1 - share) * loss + share * enhancement_loss(estimate, noisy, example, sdr_weight)

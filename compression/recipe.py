@@ -35,7 +35,7 @@ class TrainingSettings:
         clip: Largest norm of the gradient.
         average: Decay per step of the moving average of the weights, which is what is kept.
         validate_every: Steps between validations, each followed by a checkpoint.
-        si_sdr_weight: Of SI-SDR, in bel, beside the spectral loss.
+        sdr_weight: Of the signal-to-distortion ratio, in bel, beside the spectral loss.
         distillation: Share of the loss against the teacher's output, where there is a teacher.
         freeze_norm_after: Step from which (unless 0) normalisation uses its running statistics, as in serving. A network that
             knows absolute levels (``fcn``) learns faster so: the statistics of a small batch change with its levels. -1 for
@@ -54,7 +54,7 @@ class TrainingSettings:
     clip: float = 2.0
     average: float = 0.999
     validate_every: int = 500
-    si_sdr_weight: float = 1.0
+    sdr_weight: float = 1.0
     distillation: float = 0.5
     freeze_norm_after: int = 0
     bfloat16: bool = False
@@ -66,8 +66,8 @@ class TrainingSettings:
             raise ValueError("cooldown must lie between 0 and steps")
         if not 0.25 <= self.seconds <= 60:
             raise ValueError("seconds must lie between 0.25 and 60")
-        if not 0 <= self.distillation <= 1 or self.si_sdr_weight < 0:
-            raise ValueError("distillation must lie between 0 and 1, si_sdr_weight must not be negative")
+        if not 0 <= self.distillation <= 1 or self.sdr_weight < 0:
+            raise ValueError("distillation must lie between 0 and 1, sdr_weight must not be negative")
         if not 0 < self.learning_rate < 1 or not 0 <= self.average < 1:
             raise ValueError("learning_rate must lie between 0 and 1, average between 0 and 1")
 

@@ -65,11 +65,11 @@ class Workshop:
 
     def loss(self, network: StreamingNetwork, training: TrainingSettings) -> float:
         """Validation loss of a network."""
-        return validate(network, self.valid, VALIDATION_BATCHES, training.si_sdr_weight)["loss"]
+        return validate(network, self.valid, VALIDATION_BATCHES, training.sdr_weight)["loss"]
 
     def original_loss(self, training: TrainingSettings) -> float:
         """Validation loss of ``original``."""
-        weight = training.si_sdr_weight
+        weight = training.sdr_weight
         if weight not in self.losses:
             self.losses[weight] = self.loss(self.original, training)
         return self.losses[weight]

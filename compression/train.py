@@ -33,7 +33,7 @@ def learning_rate(settings: TrainingSettings, step: int) -> float:
     return settings.learning_rate * min(rise, fall)
 
 
-def validate(network: StreamingNetwork, batches: Batches, count: int, si_sdr_weight: float = 1.0) -> dict[str, float]:
+def validate(network: StreamingNetwork, batches: Batches, count: int, sdr_weight: float = 1.0) -> dict[str, float]:
     """Mean loss, SI-SDR and SI-SDR improvement in dB over fixed mixtures."""
     losses, ratios, gains = [], [], []
     network.eval()
@@ -41,7 +41,7 @@ def validate(network: StreamingNetwork, batches: Batches, count: int, si_sdr_wei
         for index in range(count):
             noisy, clean = batches(VALIDATION_SEED, index)
             estimate = network(noisy)
-            losses.append(enhancement_loss(estimate, noisy, clean, si_sdr_weight))
+            losses.append(enhancement_loss(estimate, noisy, clean, sdr_weight))
             audible = clean.square().mean(1) > 1e-10
             ratios.append(si_sdr(estimate, clean)[audible])
             gains.append((si_sdr(estimate, clean) - si_sdr(noisy, clean))[audible])
@@ -155,7 +155,7 @@ class Trainer:
         return loss.item()
 
     def _loss(self, estimate: Tensor, noisy: Tensor, clean: Tensor) -> Tensor:
-        weight, share = self.settings.si_sdr_weight, self.settings.distillation
+        weight, share = self.settings.sdr_weight, self.settings.distillation
         if self.teacher is None:
             return enhancement_loss(estimate, noisy, clean, weight)
         with torch.no_grad(), torch.autocast(self.device.type, torch.bfloat16, enabled=self.settings.bfloat16):
@@ -182,7 +182,7 @@ class Trainer:
                 kept.copy_(newest)
 
     def _validate(self, progress: _Progress, batches: int) -> None:
-        scores = validate(self.average, self.valid, batches, self.settings.si_sdr_weight)
+        scores = validate(self.average, self.valid, batches, self.settings.sdr_weight)
         improved = scores["loss"] < self.best
         self.best = min(self.best, scores["loss"])
         rates = {"train_loss": progress.mean_loss(), "learning_rate": learning_rate(self.settings, self.step)}
