@@ -126,7 +126,9 @@ class Engine:
             MemoryError: No row is free.
         """
         with self._wake:
-            table = self._tables.setdefault(variant.name, StateTable(variant.initial_state, self._capacity))
+            table = self._tables.get(variant.name)
+            if table is None:
+                table = self._tables[variant.name] = StateTable(variant.initial_state, self._capacity)
             return Lane(variant, table.acquire(), deliver, fail)
 
     def close(self, lane: Lane) -> None:

@@ -13,7 +13,6 @@ class StateTable:
 
     Attributes:
         rows: ``[capacity, state_size]``; memory that no stream has used is not touched.
-        used: Rows given out.
     """
 
     def __init__(self, initial: Array, capacity: int) -> None:
