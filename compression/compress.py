@@ -115,7 +115,7 @@ def _pruning_stage(
             with torch.no_grad():
                 example = original(noisy)
             tick(batch, settings.importance_batches)
-            return distilled_loss(network(noisy), noisy, clean, example, training.sdr_weight, training.distillation)
+            return distilled_loss(network(noisy), noisy, clean, example, training.loss_weights, training.distillation)
 
         scores = importance(copy.deepcopy(parent), loss, settings.importance_batches)
         kept = choose(parent, scores, macs_ratio, parameters_ratio, multiple=multiple)

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import torch
 from torch import Tensor
 
+from compression.perceptual import perceptual_losses
+
 COMPRESSION = 0.3
+RESOLUTIONS = ((512, 256), (256, 128))  # window and hop
 
 
 def si_sdr(estimate: Tensor, target: Tensor) -> Tensor:
@@ -32,28 +37,51 @@ def compressed_spectrum(x: Tensor, size: int, hop: int) -> tuple[Tensor, Tensor]
     return power ** (COMPRESSION / 2), spectrum * (power ** ((COMPRESSION - 1) / 2)).unsqueeze(-1)
 
 
-def enhancement_loss(estimate: Tensor, noisy: Tensor, clean: Tensor, sdr_weight: float = 1.0) -> Tensor:
-    """Mean over the batch of a spectral loss and the signal-to-distortion ratio.
+@dataclasses.dataclass(frozen=True)
+class LossWeights:
+    """What counts beside the spectral loss.
+
+    Attributes:
+        sdr: Of the signal-to-distortion ratio, in bel.
+        disturbance: Of the loudness disturbance, in units of raw PESQ.
+        intelligibility: Of 1 less the correlation of envelopes.
+    """
+
+    sdr: float = 1.0
+    disturbance: float = 0.0
+    intelligibility: float = 0.0
+
+
+DEFAULT_WEIGHTS = LossWeights()
+
+
+def enhancement_loss(estimate: Tensor, noisy: Tensor, clean: Tensor, weights: LossWeights = DEFAULT_WEIGHTS) -> Tensor:
+    """Mean over the batch of a spectral loss, the signal-to-distortion ratio and, where weighted, perceptual terms.
 
     The spectral part is the squared error of the compressed magnitude and of the compressed complex spectrum, weighted
     as in GTCRN (ICASSP 2024), at a level normalised by the noisy input so that quiet recordings count as much as loud
-    ones. The ratio is in bel and left out where the target is silence. It is not the scale-invariant one: a network
+    ones. The other terms are left out where the target is silence. The ratio is not the scale-invariant one: a network
     trained on that lowers the level of all it hears, and no measure that ignores levels says so.
     """
     gain = 0.1 / noisy.square().mean(1, keepdim=True).sqrt().clamp(min=1e-5)
     estimate, clean = estimate * gain, clean * gain
     total = estimate.new_zeros(())
-    for size, hop in ((512, 128), (256, 64)):
+    for size, hop in RESOLUTIONS:
         magnitude, spectrum = compressed_spectrum(estimate, size, hop)
         clean_magnitude, clean_spectrum = compressed_spectrum(clean, size, hop)
         total = total + 35 * (magnitude - clean_magnitude).square().mean()
         total = total + 30 * (spectrum - clean_spectrum).square().mean()
     audible = clean.square().mean(1) > 1e-6
-    ratio = (sdr(estimate, clean) / 10).clamp(max=3.0)
-    return total - sdr_weight * (ratio * audible).mean()
+    heard = -weights.sdr * (sdr(estimate, clean) / 10).clamp(max=3.0)
+    if weights.disturbance or weights.intelligibility:
+        disturbance, unintelligible = perceptual_losses(estimate, clean)
+        heard = heard + weights.disturbance * disturbance + weights.intelligibility * unintelligible
+    return total + torch.where(audible, heard, 0.0).mean()
 
 
-def distilled_loss(estimate: Tensor, noisy: Tensor, clean: Tensor, example: Tensor, sdr_weight: float, share: float) -> Tensor:
+def distilled_loss(
+    estimate: Tensor, noisy: Tensor, clean: Tensor, example: Tensor, weights: LossWeights, share: float
+) -> Tensor:
     """``enhancement_loss`` with a second target.
 
     Args:
@@ -61,8 +89,8 @@ def distilled_loss(estimate: Tensor, noisy: Tensor, clean: Tensor, example: Tens
         noisy: Its input.
         clean: What it should give.
         example: What its teacher gives.
-        sdr_weight: Of the signal-to-distortion ratio, in bel.
+        weights: Of the parts of the loss.
         share: Of the loss against the example; the rest is against the clean speech.
     """
-    loss = enhancement_loss(estimate, noisy, clean, sdr_weight)
-    return (1 - share) * loss + share * enhancement_loss(estimate, noisy, example, sdr_weight)
+    loss = enhancement_loss(estimate, noisy, clean, weights)
+    return (1 - share) * loss + share * enhancement_loss(estimate, noisy, example, weights)

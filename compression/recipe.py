@@ -8,7 +8,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from compression.errors import RecipeError
+from compression.losses import LossWeights
 from compression.mixing import MixingSettings
+from compression.perceptual import SHORTEST_EXAMPLE
 from models.crn import Crn, CrnConfig
 from models.fcn import Fcn, FcnConfig
 from models.network import StreamingNetwork
@@ -30,12 +32,15 @@ class TrainingSettings:
         warmup: First steps, over which it rises.
         batch: Examples a step.
         seconds: Length of an example.
-        learning_rate: Of AdamW, between warm-up and cooldown.
-        weight_decay: Of AdamW.
+        learning_rate: Between warm-up and cooldown.
+        weight_decay: Share of the learning rate by which weights are drawn to zero.
+        muon: Weight matrices are trained by Muon, the rest by AdamW, which otherwise trains all.
         clip: Largest norm of the gradient.
         average: Decay per step of the moving average of the weights, which is what is kept.
         validate_every: Steps between validations, each followed by a checkpoint.
         sdr_weight: Of the signal-to-distortion ratio, in bel, beside the spectral loss.
+        disturbance_weight: Of the loudness disturbance, in units of raw PESQ.
+        intelligibility_weight: Of 1 less the correlation of envelopes.
         distillation: Share of the loss against the teacher's output, where there is a teacher.
         freeze_norm_after: Step from which (unless 0) normalisation uses its running statistics, as in serving. A network that
             knows absolute levels (``fcn``) learns faster so: the statistics of a small batch change with its levels. -1 for
@@ -51,10 +56,13 @@ class TrainingSettings:
     seconds: float = 2.0
     learning_rate: float = 1e-3
     weight_decay: float = 0.01
+    muon: bool = False
     clip: float = 2.0
     average: float = 0.999
     validate_every: int = 500
     sdr_weight: float = 1.0
+    disturbance_weight: float = 0.0
+    intelligibility_weight: float = 0.0
     distillation: float = 0.5
     freeze_norm_after: int = 0
     bfloat16: bool = False
@@ -66,10 +74,19 @@ class TrainingSettings:
             raise ValueError("cooldown must lie between 0 and steps")
         if not 0.25 <= self.seconds <= 60:
             raise ValueError("seconds must lie between 0.25 and 60")
-        if not 0 <= self.distillation <= 1 or self.sdr_weight < 0:
-            raise ValueError("distillation must lie between 0 and 1, sdr_weight must not be negative")
+        if (self.disturbance_weight or self.intelligibility_weight) and self.seconds < SHORTEST_EXAMPLE:
+            raise ValueError(f"disturbance_weight and intelligibility_weight need seconds of at least {SHORTEST_EXAMPLE}")
+        if not 0 <= self.distillation <= 1:
+            raise ValueError("distillation must lie between 0 and 1")
+        if min(self.sdr_weight, self.disturbance_weight, self.intelligibility_weight) < 0:
+            raise ValueError("sdr_weight, disturbance_weight and intelligibility_weight must not be negative")
         if not 0 < self.learning_rate < 1 or not 0 <= self.average < 1:
             raise ValueError("learning_rate must lie between 0 and 1, average between 0 and 1")
+
+    @property
+    def loss_weights(self) -> LossWeights:
+        """Of the parts of the loss beside the spectral one."""
+        return LossWeights(self.sdr_weight, self.disturbance_weight, self.intelligibility_weight)
 
 
 @dataclasses.dataclass(frozen=True)

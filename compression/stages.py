@@ -21,6 +21,7 @@ import torch
 
 from compression.checkpoint import load_checkpoint
 from compression.errors import CheckpointError, CompressionError
+from compression.losses import LossWeights
 from compression.mixing import MixingSettings
 from compression.recipe import Recipe, TrainingSettings
 from compression.sources import Batches, Recordings, mixer
@@ -47,7 +48,7 @@ class Workshop:
         mixing: How to mix.
         folder: Of all stages.
         deadline: Time of ``time.monotonic`` at which to stop.
-        losses: Of ``original`` over the validation batches, by weight of SI-SDR; filled as needed.
+        losses: Of ``original`` over the validation batches, by weights of the loss; filled as needed.
     """
 
     original: StreamingNetwork
@@ -56,7 +57,7 @@ class Workshop:
     mixing: MixingSettings
     folder: Path
     deadline: float = math.inf
-    losses: dict[float, float] = dataclasses.field(default_factory=dict)
+    losses: dict[LossWeights, float] = dataclasses.field(default_factory=dict)
 
     def batches(self, training: TrainingSettings, seconds: float | None = None) -> Batches:
         """Training batches; of so many seconds altogether where these are given."""
@@ -65,14 +66,14 @@ class Workshop:
 
     def loss(self, network: StreamingNetwork, training: TrainingSettings) -> float:
         """Validation loss of a network."""
-        return validate(network, self.valid, VALIDATION_BATCHES, training.sdr_weight)["loss"]
+        return validate(network, self.valid, VALIDATION_BATCHES, training.loss_weights)["loss"]
 
     def original_loss(self, training: TrainingSettings) -> float:
         """Validation loss of ``original``."""
-        weight = training.sdr_weight
-        if weight not in self.losses:
-            self.losses[weight] = self.loss(self.original, training)
-        return self.losses[weight]
+        weights = training.loss_weights
+        if weights not in self.losses:
+            self.losses[weights] = self.loss(self.original, training)
+        return self.losses[weights]
 
 
 @dataclasses.dataclass(frozen=True)

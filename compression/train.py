@@ -18,7 +18,8 @@ from torch import Tensor, nn
 
 from compression.checkpoint import load_checkpoint, save_checkpoint
 from compression.errors import CheckpointError
-from compression.losses import distilled_loss, enhancement_loss, si_sdr
+from compression.losses import DEFAULT_WEIGHTS, LossWeights, distilled_loss, enhancement_loss, si_sdr
+from compression.optimizer import Optimizers
 from compression.recipe import Recipe, TrainingSettings
 from compression.sources import Batches
 from models.network import StreamingNetwork
@@ -33,7 +34,9 @@ def learning_rate(settings: TrainingSettings, step: int) -> float:
     return settings.learning_rate * min(rise, fall)
 
 
-def validate(network: StreamingNetwork, batches: Batches, count: int, sdr_weight: float = 1.0) -> dict[str, float]:
+def validate(
+    network: StreamingNetwork, batches: Batches, count: int, weights: LossWeights = DEFAULT_WEIGHTS
+) -> dict[str, float]:
     """Mean loss, SI-SDR and SI-SDR improvement in dB over fixed mixtures."""
     losses, ratios, gains = [], [], []
     network.eval()
@@ -41,7 +44,7 @@ def validate(network: StreamingNetwork, batches: Batches, count: int, sdr_weight
         for index in range(count):
             noisy, clean = batches(VALIDATION_SEED, index)
             estimate = network(noisy)
-            losses.append(enhancement_loss(estimate, noisy, clean, sdr_weight))
+            losses.append(enhancement_loss(estimate, noisy, clean, weights))
             audible = clean.square().mean(1) > 1e-10
             ratios.append(si_sdr(estimate, clean)[audible])
             gains.append((si_sdr(estimate, clean) - si_sdr(noisy, clean))[audible])
@@ -84,9 +87,7 @@ class Trainer:
         self.network = copy.deepcopy(start).to(device)
         self.average = copy.deepcopy(start).to(device)  # once on a device, a parametrized network cannot be copied
         self.teacher = None if teacher is None else copy.deepcopy(teacher).to(device).eval()
-        self.optimizer = torch.optim.AdamW(
-            self.network.parameters(), lr=self.settings.learning_rate, weight_decay=self.settings.weight_decay
-        )
+        self.optimizer = Optimizers(self.network, self.settings.learning_rate, self.settings.weight_decay, self.settings.muon)
         self.step, self.hours, self.best = 0, 0.0, float("inf")
         newest = folder / "checkpoint.pt"
         if newest.exists():
@@ -106,9 +107,6 @@ class Trainer:
         self.average.load_state_dict(content["average"])
         self.network.load_state_dict(content["weights"] or content["average"])
         self.optimizer.load_state_dict(content["optimizer"])
-        for state in self.optimizer.state.values():
-            for key, value in state.items():
-                state[key] = value.float() if isinstance(value, Tensor) else value
         self.step, self.hours, self.best = content["step"], content["hours"], content["best"]
 
     def content(self) -> dict[str, Any]:
@@ -136,9 +134,7 @@ class Trainer:
         save_checkpoint(self.folder / "checkpoint.pt", self.content())
 
     def _step(self) -> float:
-        rate = learning_rate(self.settings, self.step)
-        for group in self.optimizer.param_groups:
-            group["lr"] = rate
+        self.optimizer.set_learning_rate(learning_rate(self.settings, self.step))
         noisy, clean = self.train(self.settings.seed, self.step)
         self._set_training_mode()
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.settings.bfloat16):
@@ -155,12 +151,12 @@ class Trainer:
         return loss.item()
 
     def _loss(self, estimate: Tensor, noisy: Tensor, clean: Tensor) -> Tensor:
-        weight, share = self.settings.sdr_weight, self.settings.distillation
+        weights, share = self.settings.loss_weights, self.settings.distillation
         if self.teacher is None:
-            return enhancement_loss(estimate, noisy, clean, weight)
+            return enhancement_loss(estimate, noisy, clean, weights)
         with torch.no_grad(), torch.autocast(self.device.type, torch.bfloat16, enabled=self.settings.bfloat16):
             example = self.teacher(noisy)
-        return distilled_loss(estimate, noisy, clean, example.float(), weight, share)
+        return distilled_loss(estimate, noisy, clean, example.float(), weights, share)
 
     def _set_training_mode(self) -> None:
         self.network.train()
@@ -182,7 +178,7 @@ class Trainer:
                 kept.copy_(newest)
 
     def _validate(self, progress: _Progress, batches: int) -> None:
-        scores = validate(self.average, self.valid, batches, self.settings.sdr_weight)
+        scores = validate(self.average, self.valid, batches, self.settings.loss_weights)
         improved = scores["loss"] < self.best
         self.best = min(self.best, scores["loss"])
         rates = {"train_loss": progress.mean_loss(), "learning_rate": learning_rate(self.settings, self.step)}

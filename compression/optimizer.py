@@ -1,0 +1,64 @@
+"""The optimiser of a run: AdamW, with Muon for matrices where that is asked for.
+
+Muon (Jordan et al., 2024) orthogonalises the momentum of a weight matrix, so that a step moves all its directions alike;
+its steps are scaled to the size of AdamW's (Liu et al., arXiv:2502.16982), so that one learning rate serves both.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+
+class Optimizers:
+    """One or two optimisers that are stepped as one; together they hold every parameter of the network.
+
+    Args:
+        network: Whose parameters are trained.
+        learning_rate: Of both.
+        weight_decay: Of both.
+        muon: Whether matrices are trained by Muon.
+    """
+
+    def __init__(self, network: nn.Module, learning_rate: float, weight_decay: float, muon: bool) -> None:
+        parameters = list(network.parameters())
+        matrices = [p for p in parameters if muon and p.ndim == 2]
+        others = [p for p in parameters if not (muon and p.ndim == 2)]
+        self.parts: list[torch.optim.Optimizer] = [torch.optim.AdamW(others, lr=learning_rate, weight_decay=weight_decay)]
+        if matrices:
+            second = torch.optim.Muon(matrices, lr=learning_rate, weight_decay=weight_decay, adjust_lr_fn="match_rms_adamw")
+            self.parts.append(second)
+
+    def set_learning_rate(self, rate: float) -> None:
+        """For the next step."""
+        for part in self.parts:
+            for group in part.param_groups:
+                group["lr"] = rate
+
+    def zero_grad(self) -> None:
+        """Forget the gradients."""
+        for part in self.parts:
+            part.zero_grad()
+
+    def step(self) -> None:
+        """Move the parameters along their gradients."""
+        for part in self.parts:
+            part.step()
+
+    def state_dict(self) -> dict[str, Any]:
+        """For a checkpoint; that of a lone AdamW is torch's own."""
+        states = [part.state_dict() for part in self.parts]
+        return states[0] if len(states) == 1 else {"parts": states}
+
+    def load_state_dict(self, content: dict[str, Any]) -> None:
+        """Take a checkpoint's moments, in whatever precision; those of another kind of optimiser are left out."""
+        states = content.get("parts", [content])
+        if len(states) != len(self.parts):
+            return
+        for part, state in zip(self.parts, states, strict=True):
+            part.load_state_dict(state)
+            for moments in part.state.values():
+                for key, value in moments.items():
+                    moments[key] = value.float() if isinstance(value, Tensor) else value
