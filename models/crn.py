@@ -19,6 +19,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from models.gru import Gru
 from models.network import StreamingNetwork, layers, split_state
 
 COMPRESSION = 0.3
@@ -78,7 +79,7 @@ class SubbandLayer(nn.Module):
 
     def __init__(self, channels: int, units: int) -> None:
         super().__init__()
-        self.gru = nn.GRU(channels, units)
+        self.gru = Gru(channels, units)
         self.project = nn.Linear(units, channels, bias=False)
         self.norm = ChannelNorm(channels)
 
@@ -94,7 +95,7 @@ class FullbandLayer(nn.Module):
     def __init__(self, bands: int, channels: int, units: int) -> None:
         super().__init__()
         self.reduce = nn.Linear(bands * channels, units)
-        self.gru = nn.GRU(units, units)
+        self.gru = Gru(units, units)
         self.expand = nn.Linear(units, bands * channels)
 
     def forward(self, x: Tensor, hidden: Tensor) -> tuple[Tensor, Tensor]:
