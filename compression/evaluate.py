@@ -11,7 +11,7 @@ from pathlib import Path
 
 from compression.metrics import Array, measure
 from compression.pairs import Pair
-from compression.result import PairResult, Result
+from compression.result import Measured, PairResult, Result
 from models.offline import enhance
 from models.zoo import load_variant
 
@@ -39,6 +39,7 @@ def evaluate(
     system: str,
     set_name: str,
     jobs: int = 1,
+    noisy: Sequence[Measured] | None = None,
     progress: Callable[[], None] = lambda: None,
 ) -> Result:
     """Enhance and measure every pair.
@@ -50,22 +51,23 @@ def evaluate(
         system: Name of what is evaluated.
         set_name: Name of the pairs.
         jobs: Processes; 1 works in this one.
+        noisy: Measures of the pairs' unprocessed input, where they are known from another system's result; measured when None.
         progress: Called after each pair.
 
     Raises:
         CorpusError: A pair cannot be read.
     """
-    results = []
+    results, known = [], noisy if noisy is not None else [None] * len(pairs)
     if jobs == 1:
         system_loaded = load()
-        for pair in pairs:
-            results.append(measure_pair(system_loaded, pair))
+        for pair, before in zip(pairs, known, strict=True):
+            results.append(measure_pair(system_loaded, pair, before))
             progress()
     else:
         context = multiprocessing.get_context("spawn")  # a fork would copy the threads' locks of ONNX Runtime and torch
         with concurrent.futures.ProcessPoolExecutor(jobs, context, _start_worker, (load,)) as pool:
             try:
-                for result in pool.map(_work, pairs):
+                for result in pool.map(_work, pairs, known):
                     results.append(result)
                     progress()
             except BaseException:
@@ -74,14 +76,14 @@ def evaluate(
     return Result(system, set_name, tuple(results))
 
 
-def measure_pair(system: Enhance, pair: Pair) -> PairResult:
-    """One pair's measures before and after enhancement.
+def measure_pair(system: Enhance, pair: Pair, before: Measured | None = None) -> PairResult:
+    """One pair's measures before (unless they are known) and after enhancement.
 
     Raises:
         CorpusError: The pair cannot be read.
     """
     noisy, clean = pair.read()
-    return PairResult(pair.name, pair.snr_db, measure(clean, noisy), measure(clean, system(noisy)))
+    return PairResult(pair.name, pair.snr_db, before or measure(clean, noisy), measure(clean, system(noisy)))
 
 
 class _Worker:
@@ -96,7 +98,7 @@ def _start_worker(load: Callable[[], Enhance]) -> None:
     _Worker.load = load
 
 
-def _work(pair: Pair) -> PairResult:
+def _work(pair: Pair, before: Measured | None) -> PairResult:
     if _Worker.system is None:  # not in the initializer: an error there would only say that the pool is broken
         _Worker.system = _Worker.load()
-    return measure_pair(_Worker.system, pair)
+    return measure_pair(_Worker.system, pair, before)

@@ -57,6 +57,13 @@ def test_processes_give_the_same_rows_in_the_same_order(pairs: list[Pair], small
         assert one.enhanced == pytest.approx(other.enhanced, abs=1e-6)
 
 
+def test_known_measures_of_the_input_are_taken_as_they_are(pairs: list[Pair]) -> None:
+    known = [{"pesq": 1.0, "stoi": 2.0, "estoi": 3.0, "si_sdr": float(index)} for index in range(3)]
+    result = run(lambda: lambda audio: audio, pairs, noisy=known)
+    assert [pair.noisy for pair in result.pairs] == known
+    assert result.pairs[0].enhanced["si_sdr"] == pytest.approx(-5, abs=0.3)
+
+
 def test_errors_in_processes_arrive_as_they_are(pairs: list[Pair], small_zoo: Path, tmp_path: Path) -> None:
     with pytest.raises(ZooError, match=r"pruned\.json"):
         run(partial(load_system, small_zoo / "crn/pruned.onnx"), pairs, jobs=2)
