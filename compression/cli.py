@@ -1,4 +1,4 @@
-"""The offline commands of `quietwire`: `train`, `export`, `compress`, `checkpoint`, `evaluate` and `picture`.
+"""The offline commands of `quietwire`: `train`, `export`, `compress`, `checkpoint`, `evaluate`, `report` and `picture`.
 
 torch and the other packages of the extra ``compression`` are imported when a command runs, so that `quietwire --help`
 works without them.
@@ -6,16 +6,12 @@ works without them.
 
 from __future__ import annotations
 
-import contextlib
 import math
-from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich import progress
-from rich.console import Console
 
 from compression.cli_compress import compress
 from compression.cli_options import (
@@ -32,8 +28,10 @@ from compression.cli_options import (
     ValidShareOption,
     ValidSpeechOption,
     ZooOption,
+    progress_bar,
     require_extra,
 )
+from compression.cli_report import report
 from compression.errors import (
     CheckpointError,
     CompressionError,
@@ -64,7 +62,7 @@ USER_ERRORS: tuple[type[Exception], ...] = (
 
 def register(app: typer.Typer) -> None:
     """Add the offline commands to an application."""
-    for command in (train, export, compress, checkpoint, evaluate, picture):
+    for command in (train, export, compress, checkpoint, evaluate, report, picture):
         app.command()(command)
 
 
@@ -150,7 +148,7 @@ def evaluate(
     if update_card and path.suffix != ".onnx":
         raise EvaluationError(f"{path} has no card: --update-card is for variants, export it first")
     found = find_pairs(pairs)
-    with _progress(len(found)) as advance:
+    with progress_bar("measuring", len(found)) as advance:
         result = evaluation.evaluate(
             partial(evaluation.load_system, path),
             found,
@@ -195,12 +193,3 @@ def _device(name: str) -> torch.device:
     except (AssertionError, NotImplementedError, RuntimeError) as error:
         raise typer.BadParameter(f"torch cannot use the device {name!r} here: use cpu") from error
     return device
-
-
-@contextlib.contextmanager
-def _progress(total: int) -> Iterator[Callable[[], None]]:
-    """A bar on stderr with the time left; gives the function that advances it."""
-    columns = (progress.BarColumn(), progress.MofNCompleteColumn(), progress.TimeRemainingColumn(elapsed_when_finished=True))
-    with progress.Progress("measuring", *columns, console=Console(stderr=True)) as bar:
-        task = bar.add_task("", total=total)
-        yield lambda: bar.advance(task)

@@ -1,13 +1,17 @@
-"""What the offline commands share: options, and the check that their packages are there."""
+"""What the offline commands share: options, the check that their packages are there, and a bar of progress."""
 
 from __future__ import annotations
 
+import contextlib
 import importlib.util
 import os
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Annotated
 
 import typer
+from rich import progress
+from rich.console import Console
 
 from compression.errors import ExtraMissingError
 
@@ -42,3 +46,12 @@ def require_extra() -> None:
     """
     if missing := [name for name in PACKAGES if importlib.util.find_spec(name) is None]:
         raise ExtraMissingError(f'this command needs {", ".join(missing)}: pip install "quietwire[compression]"')
+
+
+@contextlib.contextmanager
+def progress_bar(label: str, total: int) -> Iterator[Callable[[], None]]:
+    """A bar on stderr with the time left; gives the function that advances it."""
+    columns = (progress.BarColumn(), progress.MofNCompleteColumn(), progress.TimeRemainingColumn(elapsed_when_finished=True))
+    with progress.Progress(label, *columns, console=Console(stderr=True)) as bar:
+        task = bar.add_task("", total=total)
+        yield lambda: bar.advance(task)
