@@ -81,6 +81,7 @@ def zoo(tmp_path_factory: pytest.TempPathFactory, small_zoo: Path) -> Path:
 def sweep(tmp_path_factory: pytest.TempPathFactory, zoo: Path) -> Path:
     """A zoo of another run with its original, a variant of the zoo again, a damaged one and one without a card."""
     folder, original = tmp_path_factory.mktemp("sweep"), zoo / "fcn/original.onnx"
+    add_variant(original, folder / "a/fcn/original.onnx", "not the zoo's")
     add_variant(original, folder / "a/fcn/quantized.onnx", "1", k=16)
     add_variant(original, folder / "b/fcn/quantized.onnx", "2", k=16)
     add_variant(original, folder / "c/fcn/pruned.onnx", "3", theta=0.65)
