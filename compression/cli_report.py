@@ -45,13 +45,14 @@ def report(
     from compression.report_measure import ROUNDS, find_subjects, measure_report, measure_times
     from compression.report_table import markdown
 
-    prepare_folder(out)
     if pairs is None:
         assert source is not None
         found = load_report(source).only(families)
+        prepare_folder(out)
     else:
         recordings = find_pairs(pairs)
         subjects = find_subjects(zoo, families, sweep)
+        prepare_folder(out)
         with progress_bar("timing", ROUNDS * len(subjects.found)) as advance:
             factors = measure_times(subjects, seconds, advance)
         with progress_bar("measuring", len(subjects.found) * len(recordings)) as advance:

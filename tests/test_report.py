@@ -196,7 +196,7 @@ def test_user_errors_are_one_sentence_before_anything_is_measured(zoo: Path, pai
         (EvaluationError, "no .onnx file", ("--pairs", pairs, "--sweep", tmp_path / "out", *here)),
         (EvaluationError, "cannot be read", ("--from", tmp_path / "none.json", *here)),
         (EvaluationError, "is not a report", ("--from", other, *here)),
-        (EvaluationError, "cannot be made", ("--from", other, "--out", file)),
+        (EvaluationError, "cannot be made", ("--pairs", pairs, "--zoo", zoo, "--out", file)),
     ]
     for kind, words, arguments in cases:
         error = call(*arguments).exception
@@ -204,6 +204,7 @@ def test_user_errors_are_one_sentence_before_anything_is_measured(zoo: Path, pai
         assert words in str(error)
         assert "\n" not in str(error)
         assert kind in cli.USER_ERRORS
+    assert not (tmp_path / "out").exists()
 
 
 def test_options_that_do_not_fit_together_are_usage_errors(pairs: Path, tmp_path: Path) -> None:
