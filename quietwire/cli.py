@@ -7,13 +7,14 @@ import sys
 import typer
 
 import compression.cli
+import loadtest.cli
 import quietwire.stream
 import service.benchmark
 import service.cli
 
 app = typer.Typer(
     name="quietwire",
-    help="Streaming real-time speech denoising: serve, enhance, train and compress.",
+    help="Streaming real-time speech denoising: serve, enhance, train, compress and load-test.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -22,8 +23,9 @@ service.cli.register(app)
 service.benchmark.register(app)
 quietwire.stream.register(app)
 compression.cli.register(app)
+loadtest.cli.register(app)
 
-USER_ERRORS = (*service.cli.USER_ERRORS, *quietwire.stream.USER_ERRORS, *compression.cli.USER_ERRORS)
+USER_ERRORS = (*service.cli.USER_ERRORS, *quietwire.stream.USER_ERRORS, *compression.cli.USER_ERRORS, *loadtest.cli.USER_ERRORS)
 
 
 def main() -> None:

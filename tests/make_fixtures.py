@@ -1,4 +1,4 @@
-"""Makes the audio in ``tests/data``: speech from a synthesiser, noise from a formula, and one mixed from both.
+"""Makes the audio in ``tests/data`` and ``loadtest/data``: speech from a synthesiser, noise from a formula, and mixtures.
 
 Run ``python tests/make_fixtures.py`` with eSpeak NG installed (Debian: ``apt install espeak-ng``; macOS:
 ``brew install espeak-ng``). The files are kept in the repository, so the tests need neither this script nor eSpeak NG.
@@ -20,21 +20,27 @@ RATE = 16000
 PEAK_DBFS = -6.0
 SNR_DB = 5.0
 DATA = Path(__file__).parent / "data"
+LOADTEST = Path(__file__).parents[1] / "loadtest" / "data"
 ENGLISH = (
     "Good morning, this is Ellen from the harbour office. The ferry is running an hour late. Please call me back before noon."
 )
 GERMAN = "Guten Tag. Der Zug nach Hamburg fährt heute von Gleis sieben."
+LOADTEST_ENGLISH = "Could you read me the last four numbers again?"
+LOADTEST_GERMAN = "Einen Moment bitte, ich verbinde Sie gleich weiter."
 Signal = npt.NDArray[np.float64]
 
 
 def main() -> None:
-    """Write all four files."""
+    """Write all six files."""
     english = speak(ENGLISH, voice="en-us+f3", words_per_minute=180)
     street = street_noise(len(english), seed=1)
     write("speech_en", english)
     write("speech_de", speak(GERMAN, voice="de", words_per_minute=165))
     write("noise_street", street)
-    write("noisy_en", english + street * rms(english) / rms(street) * 10 ** (-SNR_DB / 20))
+    write("noisy_en", mix(english, street))
+    for name, voice, text, seed in (("english", "en-us+f3", LOADTEST_ENGLISH, 2), ("german", "de", LOADTEST_GERMAN, 3)):
+        speech = speak(text, voice=voice, words_per_minute=175)
+        write(name, mix(speech, street_noise(len(speech), seed)), LOADTEST)
 
 
 def speak(text: str, voice: str, words_per_minute: int) -> Signal:
@@ -76,15 +82,20 @@ def street_noise(length: int, seed: int) -> Signal:
     return noise * 0.05 / rms(noise)
 
 
+def mix(speech: Signal, noise: Signal) -> Signal:
+    """Both together, the noise ``SNR_DB`` below the speech."""
+    return speech + noise * rms(speech) / rms(noise) * 10 ** (-SNR_DB / 20)
+
+
 def rms(signal: Signal) -> float:
     """Root mean square over the whole signal, pauses included."""
     return float(np.sqrt(np.mean(signal**2)))
 
 
-def write(name: str, signal: Signal) -> None:
-    """One 16-bit mono FLAC file below ``tests/data``."""
-    DATA.mkdir(exist_ok=True)
-    soundfile.write(DATA / f"{name}.flac", signal, RATE, subtype="PCM_16")
+def write(name: str, signal: Signal, folder: Path = DATA) -> None:
+    """One 16-bit mono FLAC file."""
+    folder.mkdir(exist_ok=True)
+    soundfile.write(folder / f"{name}.flac", signal, RATE, subtype="PCM_16")
     print(f"{name}: {len(signal) / RATE:.2f} s, peak {20 * np.log10(np.abs(signal).max()):.1f} dBFS")
 
 
