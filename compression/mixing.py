@@ -16,7 +16,7 @@ from compression.audio import SAMPLE_RATE
 from compression.corpus import Corpus
 from compression.filters import Chance
 
-SPEEDS = (0.85, 0.9, 0.95, 1.0, 1.0, 1.05, 1.1, 1.15)
+SAME_SPEED = 2  # examples of a batch that are played at one speed
 TAIL = 16000  # room for reverberation when filtering
 
 
@@ -27,6 +27,7 @@ class MixingSettings:
     Attributes:
         snr_db: Active speech level over noise level.
         level_dbfs: RMS level of the mixture; lower where its peak would pass full scale.
+        speed: Of recordings, with their pitch: a few voices become many.
         second_noise: Another recording on top of the first.
         babble: Several other speakers instead of a recording.
         synthetic: White to brown noise and hum instead of a recording.
@@ -41,6 +42,7 @@ class MixingSettings:
 
     snr_db: tuple[float, float] = (-6.0, 20.0)
     level_dbfs: tuple[float, float] = (-42.0, -8.0)
+    speed: tuple[float, float] = (0.8, 1.25)
     second_noise: float = 0.3
     babble: float = 0.08
     synthetic: float = 0.08
@@ -57,6 +59,8 @@ class MixingSettings:
             if isinstance(value, tuple):
                 if value[0] > value[1]:
                     raise ValueError(f"{name} is {list(value)}, the lower value goes first")
+                if name == "speed" and not 0.5 <= value[0] <= value[1] <= 2:
+                    raise ValueError(f"speed is {list(value)}, it lies between 0.5 and 2")
             elif not 0 <= value <= 1:
                 raise ValueError(f"{name} is {value}, a probability lies between 0 and 1")
 
@@ -97,9 +101,14 @@ class Mixer:
         return self._microphone(chance, clean + noise, clean, size)
 
     def _window(self, corpus: Corpus, chance: Chance) -> Tensor:
-        speed = SPEEDS[int(torch.randint(len(SPEEDS), (1,), generator=chance.generator, device=self.device))]
-        length = round(self.samples * speed / 160) * 160
-        return filters.resample(corpus.windows(self.batch, length, chance.generator), self.samples)
+        low, high = self.settings.speed
+        parts = []
+        for start in range(0, self.batch, SAME_SPEED):
+            speed = low * (high / low) ** float(torch.rand(1, generator=chance.generator, device=self.device))
+            length = max(1, round(self.samples * speed / 160)) * 160  # a length of small factors, for the transform
+            count = min(SAME_SPEED, self.batch - start)
+            parts.append(filters.resample(corpus.windows(count, length, chance.generator), self.samples))
+        return torch.cat(parts)
 
     def _speech(self, chance: Chance, size: int) -> Tensor:
         clean = self._window(self.speech, chance)

@@ -1,7 +1,7 @@
-"""The optimiser of a run: AdamW, with Muon for matrices where that is asked for.
+"""The optimiser of a run: AdamW, with Muon for weight matrices and filters where that is asked for.
 
-Muon (Jordan et al., 2024) orthogonalises the momentum of a weight matrix, so that a step moves all its directions alike;
-its steps are scaled to the size of AdamW's (Liu et al., arXiv:2502.16982), so that one learning rate serves both.
+Muon (Jordan et al., 2024) orthogonalises the momentum of a weight matrix, so that a step moves all its directions alike; a bank of filters is a matrix with a filter a
+row. Its steps are scaled to the size of AdamW's (Liu et al., arXiv:2502.16982), so that one learning rate serves both.
 """
 
 from __future__ import annotations
@@ -24,11 +24,16 @@ class Optimizers:
 
     def __init__(self, network: nn.Module, learning_rate: float, weight_decay: float, muon: bool) -> None:
         parameters = list(network.parameters())
-        matrices = [p for p in parameters if muon and p.ndim == 2]
-        others = [p for p in parameters if not (muon and p.ndim == 2)]
-        self.parts: list[torch.optim.Optimizer] = [torch.optim.AdamW(others, lr=learning_rate, weight_decay=weight_decay)]
-        if matrices:
-            second = torch.optim.Muon(matrices, lr=learning_rate, weight_decay=weight_decay, adjust_lr_fn="match_rms_adamw")
+        self.weights = [p for p in parameters if muon and p.ndim >= 2]
+        self.matrices = [nn.Parameter(p.detach().flatten(1).clone()) for p in self.weights]  # Muon takes nothing else
+        others = [p for p in parameters if not (muon and p.ndim >= 2)]
+        self.parts: list[torch.optim.Optimizer] = []
+        if others:
+            self.parts.append(torch.optim.AdamW(others, lr=learning_rate, weight_decay=weight_decay))
+        if self.matrices:
+            second = torch.optim.Muon(
+                self.matrices, lr=learning_rate, weight_decay=weight_decay, adjust_lr_fn="match_rms_adamw"
+            )
             self.parts.append(second)
 
     def set_learning_rate(self, rate: float) -> None:
@@ -41,11 +46,19 @@ class Optimizers:
         """Forget the gradients."""
         for part in self.parts:
             part.zero_grad()
+        for weight in self.weights:
+            weight.grad = None
 
     def step(self) -> None:
         """Move the parameters along their gradients."""
-        for part in self.parts:
-            part.step()
+        with torch.no_grad():
+            for weight, matrix in zip(self.weights, self.matrices, strict=True):
+                matrix.copy_(weight.flatten(1))
+                matrix.grad = None if weight.grad is None else weight.grad.flatten(1)
+            for part in self.parts:
+                part.step()
+            for weight, matrix in zip(self.weights, self.matrices, strict=True):
+                weight.copy_(matrix.view_as(weight))
 
     def state_dict(self) -> dict[str, Any]:
         """For a checkpoint; that of a lone AdamW is torch's own."""

@@ -12,7 +12,7 @@ from compression.filters import Chance
 from compression.mixing import Mixer, MixingSettings, active_level, rms
 
 CHANCES = [field.name for field in dataclasses.fields(MixingSettings) if isinstance(field.default, float)]
-OFF = MixingSettings(snr_db=(5, 5), level_dbfs=(-30, -30), **dict.fromkeys(CHANCES, 0.0))
+OFF = MixingSettings(snr_db=(5, 5), level_dbfs=(-30, -30), speed=(1, 1), **dict.fromkeys(CHANCES, 0.0))
 SAMPLES = 16000
 
 
@@ -49,6 +49,13 @@ def test_snr_and_level_are_the_ones_asked_for() -> None:
     noisy, clean = mix()
     torch.testing.assert_close(decibels(rms(clean) / rms(noisy - clean)), torch.full((8, 1), 5.0), atol=0.1, rtol=0)
     torch.testing.assert_close(decibels(rms(noisy)), torch.full((8, 1), -30.0), atol=0.1, rtol=0)
+
+
+def test_recordings_of_one_batch_are_played_at_different_speeds() -> None:
+    _, clean = mix(speed=(0.8, 1.25))
+    hertz = torch.fft.rfft(clean).abs().argmax(1) * (16000 / SAMPLES)
+    assert 0.79 * 300 < hertz.min() < hertz.max() < 1.26 * 300
+    assert len(hertz.unique()) > 2
 
 
 def test_the_target_is_the_speech_and_the_rest_is_the_noise() -> None:

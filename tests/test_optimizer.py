@@ -36,10 +36,26 @@ def test_every_parameter_moves_and_the_learning_rate_rules_all(network: nn.Modul
     assert not any(torch.equal(p, q) for p, q in zip(network.parameters(), before, strict=True))
 
 
-def test_only_matrices_are_trained_by_muon(network: nn.Module) -> None:
+def test_muon_trains_matrices_and_filters_and_nothing_else(network: nn.Module) -> None:
     adamw, muon = Optimizers(network, 1e-2, 0.0, True).parts
-    shapes = [[p.ndim for group in part.param_groups for p in group["params"]] for part in (adamw, muon)]
-    assert shapes == [[1, 1, 1, 1], [2, 2]]
+    shapes = [[tuple(p.shape) for group in part.param_groups for p in group["params"]] for part in (adamw, muon)]
+    assert shapes == [[(4,), (4,), (4,), (2,)], [(4, 6), (2, 4)]]
+
+
+@pytest.mark.parametrize("memory_format", [torch.contiguous_format, torch.channels_last])
+def test_filters_move_as_the_matrix_of_their_rows_would(memory_format: torch.memory_format) -> None:
+    torch.manual_seed(2)
+    filters, matrix = nn.Conv2d(3, 4, (1, 5), bias=False), nn.Linear(15, 4, bias=False)
+    filters.weight.data = filters.weight.data.to(memory_format=memory_format)
+    matrix.weight.data = filters.weight.detach().flatten(1).clone()
+    x = torch.randn(8, 3, 1, 5)
+    for network, inputs in ((filters, x), (matrix, x.flatten(1))):
+        optimizer = Optimizers(network, 1e-2, 0.01, True)
+        for _ in range(3):
+            optimizer.zero_grad()
+            torch.autograd.backward(network(inputs).square().mean())
+            optimizer.step()
+    torch.testing.assert_close(filters.weight.detach().flatten(1), matrix.weight.detach())
 
 
 def as_bfloat16(value: Any) -> Any:

@@ -52,6 +52,7 @@ def test_entries_arrive_where_they_belong(tmp_path: Path) -> None:
         ("[mixing]\nsnr_db = 5", r"snr_db in .mixing. must be of the kind of \[-6.0, 20.0\], not 5"),
         ("[mixing]\nsnr_db = [5]", "snr_db"),
         ("[mixing]\nsnr_db = [20, 5]", "snr_db is .* the lower value goes first"),
+        ("[mixing]\nspeed = [0.1, 1.0]", "speed is .* it lies between 0.5 and 2"),
     ],
 )
 def test_a_mistake_is_refused_by_file_and_entry(tmp_path: Path, text: str, message: str) -> None:
