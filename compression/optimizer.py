@@ -1,7 +1,8 @@
 """The optimiser of a run: AdamW, with Muon for weight matrices and filters where that is asked for.
 
-Muon (Jordan et al., 2024) orthogonalises the momentum of a weight matrix, so that a step moves all its directions alike; a bank of filters is a matrix with a filter a
-row. Its steps are scaled to the size of AdamW's (Liu et al., arXiv:2502.16982), so that one learning rate serves both.
+Muon (Jordan et al., 2024) orthogonalises the momentum of a weight matrix, so that a step moves all its directions
+alike; a bank of filters is a matrix with a filter a row. Its steps are scaled to the size of AdamW's (Liu et al.,
+arXiv:2502.16982), so that one learning rate serves both.
 """
 
 from __future__ import annotations
