@@ -63,14 +63,13 @@ class AudioCheck:
         """Take a binary message."""
         self._buffer += data
         self.received += len(data)
-        if len(self._buffer) >= self._enough:
+        while len(self._buffer) >= self._enough:
             self._compare(BLOCK)
 
     def finish(self) -> None:
         """Compare what is left, but for the tail."""
-        left = len(self._buffer) // 2 - self._reference.tail
-        if left > 0:
-            self._compare(min(left, BLOCK))
+        if (left := len(self._buffer) // 2 - self._reference.tail) > 0:
+            self._compare(left)
         self._buffer.clear()
 
     def _compare(self, count: int) -> None:
@@ -89,10 +88,10 @@ class AudioCheck:
         start = max(0, self.compared - MAX_LAG)
         around = self._reference.samples[start : self.compared + len(audio) + MAX_LAG]
         found = find(audio[len(audio) // 2 :], around, self._tolerance)
-        if found is None:
+        shift = self.compared + len(audio) // 2 - (start + found) if found is not None else 0
+        if not shift:
             return "the audio is not what a single stream receives"
         self._looks = 0
-        shift = self.compared + len(audio) // 2 - (start + found)
         return f"the audio comes {abs(shift)} samples too {'late' if shift > 0 else 'early'}"
 
 

@@ -23,7 +23,7 @@ class Network:
     Attributes:
         jitter_ms: Each chunk is held back by up to this much, evenly distributed; order is kept.
         burst_chunks: So many chunks are bunched and come together when the last of them is due; 1 for no bursts.
-        burst_seconds: Mean time between bursts.
+        burst_seconds: Mean time from the end of a burst to the next.
     """
 
     jitter_ms: float = 0.0

@@ -62,7 +62,7 @@ def run_fleet(jobs: list[Job], show: Callable[[int, Progress], None]) -> Tally:
 
 @contextlib.contextmanager
 def _worker(error: IO[bytes]) -> Iterator[subprocess.Popen[bytes]]:
-    command = [sys.executable, "-m", "loadtest.worker"]
+    command = [sys.executable, "-P", "-m", "loadtest.worker"]  # -P: nothing in the current folder may stand in its way
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=error) as worker:
         try:
             yield worker

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from matplotlib.figure import Figure
-from matplotlib.ticker import ScalarFormatter
+from matplotlib.ticker import LogLocator, ScalarFormatter
 
 from loadtest.report import Report
 
@@ -30,8 +30,10 @@ def draw(report: Report, path: Path) -> None:
     axes.set_yscale("log")
     axes.set_xticks(sorted(set(counts)))
     axes.xaxis.set_major_formatter(ScalarFormatter())
+    axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
     axes.yaxis.set_major_formatter(ScalarFormatter())
     axes.minorticks_off()
+    axes.grid(alpha=0.3)
     axes.set_xlabel("live streams")
     axes.set_ylabel("chunk latency, ms")
     model = "/".join(str(report.server[key]) for key in ("model", "variant") if key in report.server)
@@ -44,5 +46,5 @@ def draw(report: Report, path: Path) -> None:
         right.set_ylabel("cores used by the server")
         more, names = right.get_legend_handles_labels()
         lines, labels = [*lines, *more], [*labels, *names]
-    axes.legend(lines, labels, fontsize=8, loc="upper left")
+    axes.legend(lines, labels, fontsize=8, loc="best")
     figure.savefig(path, dpi=120)

@@ -107,7 +107,7 @@ def started_server(core: int | None, arguments: list[str]) -> Iterator[tuple[str
             raise LoadtestError(f"core {core} is not there: --server-core takes one of {', '.join(map(str, sorted(before)))}")
         code = SERVE.format(core=core)
         os.sched_setaffinity(0, before - {core})
-    command = [sys.executable, "-c", code, "serve", "--host", "127.0.0.1", "--port", "0", *arguments]
+    command = [sys.executable, "-P", "-c", code, "serve", "--host", "127.0.0.1", "--port", "0", *arguments]
     environment = {"QUIETWIRE_MAX_AHEAD_SECONDS": "3600", **os.environ}  # or a long single stream would take as long
     try:
         with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT) as process:
