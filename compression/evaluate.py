@@ -9,9 +9,9 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 
-from compression.metrics import Array, measure
 from compression.pairs import Pair
 from compression.result import Measured, PairResult, Result
+from models.measures import Array, measure
 from models.offline import enhance
 from models.zoo import load_variant
 

@@ -15,11 +15,11 @@ from typing import Any
 from pydantic import TypeAdapter, ValidationError
 
 from compression.errors import EvaluationError
-from compression.metrics import MEASURES
 from compression.peers import Reference
 from compression.result import Measured, PairResult, Result, score
 from compression.statistics import RelativeLoss, relative_loss
 from models.card import FAMILIES, Family, Score, VariantName
+from models.measures import MEASURES
 
 LOST = ("pesq", "stoi")  # measures with a relative loss; a ratio of decibels would mean nothing
 

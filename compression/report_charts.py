@@ -6,11 +6,11 @@ import dataclasses
 from collections.abc import Callable, Sequence
 from typing import Literal
 
-from compression.metrics import MEASURES
 from compression.peers import Peer, reference
 from compression.report import LOST, Report, System
 from compression.result import DIGITS, TITLES
 from models.card import Family, VariantName
+from models.measures import MEASURES
 
 Kind = Literal["variants", "sweep", "peers", "paper"]
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Iterable
 
-from compression.metrics import MEASURES
 from compression.peers import Peer, Reference, reference
 from compression.report import LOST, Report, System
 from compression.result import DIGITS, TITLES
 from models.card import Family, Score
+from models.measures import MEASURES
 
 COSTS = ("bytes", "size %", "parameters", "MMAC/s", "RTF", "speed-up")
 LOSSES = tuple(f"{TITLES[measure]} loss %" for measure in LOST)

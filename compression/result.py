@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 
 from compression.errors import EvaluationError
-from compression.metrics import MEASURES
 from models.card import Evaluation, Score
+from models.measures import MEASURES
 
 Measured = dict[str, float | None]
 TITLES = {"pesq": "PESQ", "stoi": "STOI", "estoi": "ESTOI", "si_sdr": "SI-SDR (dB)"}

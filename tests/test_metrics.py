@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from compression.metrics import measure, si_sdr, stoi, wide_band_pesq
+from models.measures import measure, si_sdr, stoi, wide_band_pesq
 
 
 def noise(samples: int, level: float = 0.05, seed: int = 1) -> np.ndarray:

@@ -5,13 +5,13 @@ from pathlib import Path
 
 import pytest
 
-from compression.metrics import MEASURES
 from compression.peers import reference
 from compression.report import Input, Report, System
 from compression.report_charts import Chart, pictures
 from compression.report_html import page
 from compression.report_labels import place_labels
 from compression.report_plot import draw
+from models.measures import MEASURES
 
 VOID = {"meta", "br", "img", "link"}
 

@@ -4,10 +4,10 @@ import dataclasses
 
 import pytest
 
-from compression.metrics import MEASURES
 from compression.peers import reference
 from compression.report import Input, Report, System
 from compression.report_table import markdown, tables
+from models.measures import MEASURES
 
 ORIGINAL = (1.0, 2.0, 3.0)
 

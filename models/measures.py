@@ -2,6 +2,9 @@
 
 A measure that is not defined for a signal (no speech in the reference, too short, silence) is ``None``: never a stand-in
 number that would enter a mean unseen.
+
+``si_sdr`` needs numpy alone. The packages ``pesq`` and ``pystoi`` are imported by the functions that need them, so that
+a service without them can still say what it can; an ``ImportError`` is theirs to raise.
 """
 
 from __future__ import annotations
@@ -11,13 +14,11 @@ import warnings
 
 import numpy as np
 import numpy.typing as npt
-import pesq
-import pystoi
-
-from compression.audio import SAMPLE_RATE
 
 Array = npt.NDArray[np.float32]
+SAMPLE_RATE = 16000  # Hz
 MEASURES = ("pesq", "stoi", "estoi", "si_sdr")
+PACKAGES = {"pesq": "pesq", "stoi": "pystoi", "estoi": "pystoi"}
 
 
 def wide_band_pesq(clean: Array, estimate: Array) -> float | None:
@@ -25,6 +26,8 @@ def wide_band_pesq(clean: Array, estimate: Array) -> float | None:
 
     None where PESQ finds no utterance, the signal is shorter than a quarter of a second, or the estimate is silent.
     """
+    import pesq
+
     if not estimate.any():
         return None
     try:
@@ -38,6 +41,8 @@ def stoi(clean: Array, estimate: Array, extended: bool = False) -> float | None:
 
     None where less than 384 ms of speech is left without the silent frames, or where a signal is silent.
     """
+    import pystoi
+
     if not clean.any() or not estimate.any() or len(clean) < 0.4 * SAMPLE_RATE:
         return None
     with warnings.catch_warnings():
