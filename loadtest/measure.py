@@ -45,7 +45,7 @@ class ServerUse:
     Attributes:
         cpu: Cores, 1 being one core all the time.
         rss_mb: Largest resident memory.
-        stream_kb: Growth of it over the step, per stream.
+        stream_kb: Growth of it since before the first step, per stream; right where steps grow.
     """
 
     cpu: float

@@ -28,7 +28,7 @@ def draw(report: Report, path: Path) -> None:
         axes.annotate(f"{report.maximum} streams", (report.maximum, axes.get_ylim()[0]), rotation=90, ha="right", va="bottom")
     axes.set_xscale("log")
     axes.set_yscale("log")
-    axes.set_xticks(sorted(set(counts)))
+    axes.set_xticks(_apart(counts))
     axes.xaxis.set_major_formatter(ScalarFormatter())
     axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
     axes.yaxis.set_major_formatter(ScalarFormatter())
@@ -48,3 +48,12 @@ def draw(report: Report, path: Path) -> None:
         lines, labels = [*lines, *more], [*labels, *names]
     axes.legend(lines, labels, fontsize=8, loc="best")
     figure.savefig(path, dpi=120)
+
+
+def _apart(counts: list[int]) -> list[int]:
+    """Those that can be written beside each other on a logarithmic axis, the largest among them."""
+    kept: list[int] = []
+    for count in sorted(set(counts), reverse=True):
+        if not kept or count <= 0.85 * kept[-1]:
+            kept.append(count)
+    return kept

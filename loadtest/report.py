@@ -49,6 +49,11 @@ class Report:
         """By number of streams."""
         return sorted(self.steps, key=lambda step: step.streams)
 
+    def above_maximum(self) -> list[Measurement]:
+        """What the search failed at first: the step that bounds the maximum, if there is one."""
+        failed = [step for step in self.sorted_steps() if step.streams > (self.maximum or 0) and not step.passed]
+        return failed[:1]
+
 
 def verdict(step: Measurement) -> str:
     """In a few words."""
@@ -105,9 +110,11 @@ def conclusion(report: Report) -> list[str]:
     ]
     if report.maximum is not None:
         lines.append(f"Maximum: {report.maximum} streams.")
-        failed = [step for step in report.steps if step.streams > report.maximum and not step.passed]
-        if failed and (nearest := min(failed, key=lambda step: step.streams)).own_fault:
-            lines.append(f"More may be possible: at {nearest.streams}, the {verdict(nearest)}.")
+        lines += [
+            f"More may be possible: at {step.streams}, the {verdict(step)}."
+            for step in report.above_maximum()
+            if step.own_fault
+        ]
     return lines
 
 

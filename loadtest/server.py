@@ -42,14 +42,14 @@ class ServerWatch:
             raise LoadtestError(f"no process {pid} can be watched: give the server's with --server-pid") from error
         self._stop = threading.Event()
         self._thread: threading.Thread | None = None
-        self._rss = self._first_rss = 0
+        self._rss, self._first_rss = 0, 0
         self._cpu = self._began = 0.0
 
     def start(self) -> None:
         """Begin a step."""
         self._stop.clear()
-        self._cpu, self._first_rss, self._began = *self._sample(), time.perf_counter()
-        self._rss = self._first_rss
+        self._cpu, self._rss, self._began = *self._sample(), time.perf_counter()
+        self._first_rss = self._first_rss or self._rss  # of the first step: memory that is freed may stay resident
         self._thread = threading.Thread(target=self._watch, daemon=True)
         self._thread.start()
 

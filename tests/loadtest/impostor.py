@@ -10,10 +10,11 @@ from websockets.exceptions import ConnectionClosed
 from websockets.sync.server import serve
 
 LATENCY_MS = 1.25
+STRIKE = 3
 
 
 class Impostor:
-    """Serves with a fault of a given name; faults strike at message number 5."""
+    """Serves with a fault of a given name; faults strike at message number 3."""
 
     def __init__(self, fault):
         self.fault, self.connections, self.queries = fault, 0, []
@@ -42,16 +43,16 @@ class Impostor:
                 socket.send([answer[:100], answer[100:]])
             elif answer:
                 socket.send(answer)
-            if fault == "break" and seq == 5:
+            if fault == "break" and seq == STRIKE:
                 socket.send(json.dumps({"type": "error", "code": "internal", "message": "Something broke."}))
                 socket.close(1011, "internal")
                 return
-            if fault == "silent" and seq >= 5:
+            if fault == "silent" and seq >= STRIKE:
                 seq += 1
                 continue
-            stated = seq + 1 if fault == "order" and seq == 5 else seq
+            stated = seq + 1 if fault == "order" and seq == STRIKE else seq
             socket.send(json.dumps({"type": "stats", "seq": stated, "latency_ms": LATENCY_MS}))
-            if fault == "babble" and seq == 5:
+            if fault == "babble" and seq == STRIKE:
                 socket.send("{no JSON")
             seq += 1
         if fault == "count":
@@ -60,7 +61,7 @@ class Impostor:
         socket.send(json.dumps(summary))
 
     def spoil(self, data, seq, fault):
-        if seq != 5:
+        if seq != STRIKE:
             return data
         match fault:
             case "drop":
@@ -70,7 +71,7 @@ class Impostor:
             case "alter":
                 return data[:100] + bytes([data[100], data[101] ^ 0x40]) + data[102:]
             case "slow":
-                time.sleep(0.3)
+                time.sleep(0.2)
         return data
 
 

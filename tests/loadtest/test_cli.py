@@ -14,7 +14,7 @@ from ..service.test_cli import assert_one_sentence
 from .impostor import impostor
 
 LOOSE = ("--p99-ms", 1e6, "--late-ms", 1e6, "--generator-ms", 1e6)
-SHORT = ("--seconds", 0.3, "--ramp", 0.1)
+SHORT = ("--seconds", 0.2, "--ramp", 0.05)
 
 
 @pytest.fixture(autouse=True)
@@ -55,14 +55,14 @@ def test_a_bar_that_is_missed_is_an_exit_code(quietwire, running):
 
 def test_altered_audio_is_an_exit_code(quietwire, tmp_path):
     with impostor("alter") as (url, _):
-        options = ("--url", url, "--streams", 1, "--seconds", 0.5, "--ramp", 0, "--audio", campaign_audio(tmp_path))
+        options = ("--url", url, "--streams", 1, "--seconds", 0.3, "--ramp", 0, "--audio", one_file(tmp_path))
         code, out, said = quietwire("loadtest", *options, *LOOSE)
     assert code == BAR_MISSED
     assert "1 streams whose audio is not the single stream's" in out
     assert "not what a single stream receives" in said
 
 
-def campaign_audio(folder):
+def one_file(folder):
     from loadtest.audio import SHIPPED
 
     path = folder / "a.flac"
@@ -76,16 +76,20 @@ def test_a_generator_that_is_late_is_an_exit_code(quietwire, running):
     assert "the generator's own fault" in out
 
 
-def test_the_maximum_is_found(quietwire, serve, tmp_path):
+@pytest.mark.parametrize(
+    ("ceiling", "at_least", "found", "steps", "expected"),
+    [(4, 4, 3, [2, 3, 4], BAR_MISSED), (2, 2, 2, [2], 0)],
+)
+def test_the_maximum_is_found(quietwire, serve, tmp_path, ceiling, at_least, found, steps, expected):
     with serve(max_streams=3) as server:
-        options = ("--find-maximum", "--max-streams", 4, "--out", tmp_path)
+        options = ("--find-maximum", "--max-streams", ceiling, "--at-least", at_least, "--out", tmp_path)
         code, out, _ = quietwire("loadtest", "--url", server.url, *SHORT, *LOOSE, *options)
-    assert code == 0
-    assert "Maximum: 3 streams." in out
+    assert code == expected
+    assert f"Maximum: {found} streams." in out
     data = json.loads((tmp_path / "loadtest.json").read_text())
-    assert data["maximum"] == 3
-    assert [step["streams"] for step in data["steps"]] == [2, 3, 4]
-    assert data["steps"][2]["refused"] == 1
+    assert data["maximum"] == found
+    assert [step["streams"] for step in data["steps"]] == steps
+    assert [step["refused"] for step in data["steps"]] == [max(0, streams - 3) for streams in steps]
 
 
 def test_a_key_is_sent_and_not_written_down(quietwire, serve, tmp_path):
@@ -109,6 +113,7 @@ def test_a_key_is_sent_and_not_written_down(quietwire, serve, tmp_path):
         (("--server-pid", 2**30), "--server-pid"),
         (("--chunk-ms", 15, "--sample-rate", 22050), "whole number"),
         (("--burst-chunks", 100, "--chunk-ms", 1000), "--burst-chunks"),
+        (("--find-maximum", "--max-streams", 5, "--at-least", 6), "--at-least"),
         (("--out", __file__), "--out"),
     ],
 )
