@@ -15,7 +15,7 @@ from fastapi.responses import FileResponse, JSONResponse, Response
 from starlette.exceptions import HTTPException
 
 from models.zoo import Zoo, load_zoo
-from service import http, websocket
+from service import http, http_compare, websocket
 from service.errors import STATUSES, Code, ServiceError
 from service.runtime import Runtime
 from service.settings import Settings
@@ -45,6 +45,7 @@ def create_app(settings: Settings, zoo: Zoo | None = None) -> FastAPI:
 
     app = FastAPI(title="Quietwire", description="Streaming real-time speech denoising.", lifespan=lifespan)
     app.include_router(http.router)
+    app.include_router(http_compare.router)
     app.include_router(websocket.router)
     app.middleware("http")(_authorize)
     app.add_exception_handler(ServiceError, _service_error)

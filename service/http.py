@@ -12,23 +12,16 @@ from typing import Annotated, Any, BinaryIO, cast
 from fastapi import APIRouter, Query, Request
 from fastapi.responses import JSONResponse, Response, StreamingResponse
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
-from starlette.datastructures import UploadFile
-from starlette.exceptions import HTTPException
-from starlette.requests import ClientDisconnect
-from starlette.types import Message
 
 from models.zoo import Variant
-from service.errors import ServiceError
 from service.files import MEDIA_TYPES, FileReport, Format, enhance_file
 from service.runtime import Runtime, describe
-from service.settings import Settings
+from service.uploads import SPOOL_BYTES, uploaded_file
 
 router = APIRouter()
-SPOOL_BYTES = 8 << 20  # larger files lie on disk while they are worked on
-FORM_BYTES = 1 << 16  # what a form may hold beside the file
 RETRY_SECONDS = "2"
 
-_ERRORS: dict[int | str, dict[str, Any]] = {
+ERRORS: dict[int | str, dict[str, Any]] = {
     status: {"description": text, "content": {"application/json": {"example": {"code": code, "message": "…"}}}}
     for status, code, text in (
         (400, "bad_request", "A parameter is out of range, or the body is malformed"),
@@ -54,7 +47,7 @@ def runtime_of(request: Request) -> Runtime:
     response_class=Response,
     responses={
         200: {"description": "The enhanced file", "content": {"audio/wav": {}, "audio/flac": {}, "audio/ogg": {}}},
-        **_ERRORS,
+        **ERRORS,
     },
     openapi_extra={
         "requestBody": {
@@ -86,7 +79,7 @@ async def enhance(
     with contextlib.ExitStack() as stack:
         target = cast("BinaryIO", stack.enter_context(tempfile.SpooledTemporaryFile(SPOOL_BYTES)))
         with runtime.upload_slot():
-            async with _body(request, runtime.settings) as source:
+            async with uploaded_file(request, runtime.settings) as source:
                 report = await asyncio.get_running_loop().run_in_executor(
                     runtime.uploads,
                     lambda: enhance_file(
@@ -127,64 +120,6 @@ def _headers(variant: Variant, report: FileReport) -> dict[str, str]:
     }
 
 
-@contextlib.asynccontextmanager
-async def _body(request: Request, settings: Settings) -> AsyncIterator[BinaryIO]:
-    """The uploaded file, from a form or the raw body, in a temporary file that is gone afterwards."""
-    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-    too_large = ServiceError(
-        "too_large", f"The upload is over the limit of {settings.max_file_bytes} bytes: send a smaller file."
-    )
-    request = _watched(request, settings.max_file_bytes + FORM_BYTES, too_large, settings.idle_seconds)
-    if kind == "multipart/form-data":
-        try:
-            async with request.form(max_files=1, max_fields=8) as form:
-                file = form.get("file")
-                if not isinstance(file, UploadFile):
-                    raise ServiceError("bad_request", 'The form has no file: put the recording in the field "file".')
-                if (file.size or 0) > settings.max_file_bytes:
-                    raise too_large
-                yield file.file
-        except HTTPException as error:
-            raise ServiceError("bad_request", f"The form is malformed: {error.detail.rstrip('.')}.") from error
-        return
-    if not kind.startswith("audio/") and kind != "application/octet-stream":
-        raise ServiceError(
-            "unsupported_media", "Send the file as multipart/form-data, or raw as audio/* or application/octet-stream."
-        )
-    with tempfile.SpooledTemporaryFile(SPOOL_BYTES) as spool:
-        try:
-            async for chunk in request.stream():
-                spool.write(chunk)
-        except ClientDisconnect as error:
-            raise ServiceError("bad_request", "The upload broke off: send it again.") from error
-        if spool.tell() > settings.max_file_bytes:
-            raise too_large
-        spool.seek(0)
-        yield cast("BinaryIO", spool)
-
-
-def _watched(request: Request, limit: int, too_large: ServiceError, idle_seconds: float) -> Request:
-    """The same request with a body that is given up when it grows too large or stops coming."""
-    length = request.headers.get("content-length", "")
-    if length.isdigit() and int(length) > limit:
-        raise too_large
-    received = 0
-
-    async def receive() -> Message:
-        nonlocal received
-        try:
-            async with asyncio.timeout(idle_seconds):
-                message = await request.receive()
-        except TimeoutError as error:
-            raise ServiceError("idle", f"Nothing was received for {idle_seconds:g} s: send the file again.") from error
-        received += len(message.get("body", b""))
-        if received > limit:
-            raise too_large
-        return message
-
-    return Request(request.scope, receive)
-
-
 @router.get("/variants")
 async def variants(request: Request) -> JSONResponse:
     """Every loaded model and variant with what it costs and how good it is."""
@@ -213,7 +148,7 @@ async def healthz() -> dict[str, str]:
     return {"status": "ok"}
 
 
-@router.get("/readyz", responses={503: _ERRORS[503]})
+@router.get("/readyz", responses={503: ERRORS[503]})
 async def readyz(request: Request) -> JSONResponse:
     """Whether a new stream would be let in."""
     runtime = runtime_of(request)

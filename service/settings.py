@@ -42,6 +42,7 @@ class Settings(BaseSettings):
     max_message_bytes: int = Field(1 << 20, ge=1024, le=1 << 24, description="Largest WebSocket message.")
     max_file_bytes: int = Field(256 << 20, ge=1024, description="Largest upload.")
     max_file_seconds: float = Field(3600, gt=0, description="Longest upload, decoded.")
+    max_compare_seconds: float = Field(120, gt=0, description="Longest upload to `POST /compare`, decoded.")
     uploads: int = Field(2, ge=1, le=64, description="Uploads enhanced at once; as many again may wait.")
     drain_seconds: float = Field(20, ge=0, le=3600, description="Time that streams get to finish when the server is stopped.")
     api_keys: list[SecretStr] = Field(
