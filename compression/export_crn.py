@@ -1,8 +1,9 @@
 """``crn`` as an ONNX graph: audio in, audio out, transforms included.
 
 The transforms are products with cosine matrices that the graph computes from two ranges when the session is made, so
-they cost a few bytes. Convolutions along frequency become matrix products over neighbouring bands. All tensors are
-``[frames, batch, bands, channels]``.
+they cost a few bytes. Convolutions along frequency become matrix products over neighbouring bands. Spectra and masks
+are planes ``[frames, batch, 2, bins]``, for element by element a runtime is fast only along a long last dimension; all
+else is ``[frames, batch, bands, channels]``.
 """
 
 from __future__ import annotations
@@ -33,9 +34,10 @@ def fold(weight: Array, norm: nn.BatchNorm1d) -> tuple[Array, Array]:
     return weight * np.tile(scale, repeats), np.tile(shift, repeats)
 
 
-def conv_matrix(conv: FrequencyConv) -> Array:
-    """A convolution's weight as ``[taps * inputs, outputs]``."""
-    return as_array(conv.weight)[:, :, 0, :].transpose(2, 1, 0).reshape(-1, conv.out_channels)
+def conv_matrix(conv: FrequencyConv, planes: bool = False) -> Array:
+    """A convolution's weight as ``[taps * inputs, outputs]``, or ``[inputs * taps, outputs]`` where inputs are planes."""
+    weight = as_array(conv.weight)[:, :, 0, :]
+    return weight.transpose((1, 2, 0) if planes else (2, 1, 0)).reshape(-1, conv.out_channels)
 
 
 def gru_constants(graph: Graph, gru: nn.GRU) -> tuple[str, str, str]:
@@ -68,7 +70,7 @@ class CrnGraph:
         hops = graph.reshape(audio, 0, -1, network.hop)
         frames = graph.add("Concat", graph.slice(hops, 0, -1, 1), graph.slice(hops, 1, 2**31, 1), axis=2)
         frames = graph.add("Transpose", frames, perm=[1, 0, 2])
-        spectrum = graph.reshape(graph.add("MatMul", frames, analysis), 0, 0, network.bins, 2)
+        spectrum = graph.reshape(graph.add("MatMul", frames, analysis), 0, 0, 2, network.bins)
         masked, hidden = self._mask(spectrum, hidden)
         frames = graph.add(
             "Transpose", graph.add("MatMul", graph.reshape(masked, 0, 0, 2 * network.bins), synthesis), perm=[1, 0, 2]
@@ -82,43 +84,39 @@ class CrnGraph:
         graph.add("Concat", last_hop, last_tail, *hidden, axis=1, name="next_state")
 
     def _transforms(self) -> tuple[str, str]:
-        """Matrices ``[window, 2 * bins]`` and ``[2 * bins, window]``, both windowed, columns real and imaginary by turns."""
+        """Matrices ``[window, 2 * bins]`` and ``[2 * bins, window]``, both windowed, real columns first."""
         graph, window, bins = self.graph, self.network.window, self.network.bins
         zero, one = graph.constant(0, np.int64), graph.constant(1, np.int64)
         time = graph.reshape(graph.add("Range", zero, graph.constant(window, np.int64), one), -1, 1)
         bin_ = graph.add("Range", zero, graph.constant(bins, np.int64), one)
         step = graph.constant(2 * math.pi / window)
         turns = graph.add("Mod", graph.add("Mul", time, bin_), graph.constant(window, np.int64))
-        phase = graph.reshape(graph.add("Mul", graph.add("Cast", turns, to=1), step), 0, -1, 1)
-        waves = graph.add("Concat", graph.add("Cos", phase), graph.add("Neg", graph.add("Sin", phase)), axis=2)
+        phase = graph.add("Mul", graph.add("Cast", turns, to=1), step)
+        waves = graph.add("Concat", graph.add("Cos", phase), graph.add("Neg", graph.add("Sin", phase)), axis=1)
         half = graph.add("Mul", graph.add("Cast", time, to=1), graph.constant(math.pi / window))
-        analysis = graph.add("Mul", graph.reshape(waves, 0, -1), graph.add("Sin", half))
-        weights = np.full((2, 1), 2 / window)
-        scale = graph.add(
-            "Concat",
-            graph.constant(weights / 2),
-            graph.add("Expand", graph.constant([[2 / window]]), graph.integers(2 * bins - 2, 1)),
-            axis=0,
-        )
+        analysis = graph.add("Mul", waves, graph.add("Sin", half))
+        first = graph.add("Cast", graph.add("Equal", bin_, zero), to=1)  # the bin at 0 Hz counts once, the others twice
+        scale = graph.add("Sub", graph.constant(2 / window), graph.add("Mul", first, graph.constant(1 / window)))
+        scale = graph.reshape(graph.add("Concat", scale, scale, axis=0), -1, 1)
         return analysis, graph.add("Mul", graph.add("Transpose", analysis, perm=[1, 0]), scale)
 
     def _power(self, log_power: str, exponent: float) -> str:
         return self.graph.add("Exp", self.graph.add("Mul", log_power, self.graph.constant(exponent)))
 
     def _log_power(self, spectrum: str) -> str:
-        power = self.graph.add("ReduceSumSquare", spectrum, axes=[3], keepdims=1)
+        power = self.graph.add("ReduceSumSquare", spectrum, axes=[2], keepdims=1)
         return self.graph.add("Log", self.graph.add("Add", power, self.graph.constant(EPSILON)))
 
     def _mask(self, spectrum: str, hidden: list[str]) -> tuple[str, list[str]]:
         graph = self.graph
         level = self._log_power(spectrum)
         compressed = graph.add("Mul", spectrum, self._power(level, (COMPRESSION - 1) / 2))
-        features = graph.add("Concat", compressed, self._power(level, COMPRESSION / 2), axis=3)
+        features = graph.add("Concat", compressed, self._power(level, COMPRESSION / 2), axis=2)
         mask, hidden = self._network(features, hidden)
         halves = graph.integers(1, 1)
-        real, imaginary = graph.add_many("Split", compressed, halves, outputs=2, axis=3)
-        mask_real, mask_imaginary = graph.add_many("Split", mask, halves, outputs=2, axis=3)
-        turned = graph.add("Concat", graph.add("Neg", imaginary), real, axis=3)
+        real, imaginary = graph.add_many("Split", compressed, halves, outputs=2, axis=2)
+        mask_real, mask_imaginary = graph.add_many("Split", mask, halves, outputs=2, axis=2)
+        turned = graph.add("Concat", graph.add("Neg", imaginary), real, axis=2)
         masked = graph.add("Add", graph.add("Mul", compressed, mask_real), graph.add("Mul", turned, mask_imaginary))
         exponent = (1 / COMPRESSION - 1) / 2
         return graph.add("Mul", masked, self._power(self._log_power(masked), exponent)), hidden
@@ -126,12 +124,12 @@ class CrnGraph:
     def _network(self, x: str, hidden: list[str]) -> tuple[str, list[str]]:
         graph, network, config = self.graph, self.network, self.network.config
         high, low, blocks = 2 * network.bands, network.bands, len(config.subband_units)
-        x = graph.silu(graph.linear(self._group(x, high, 3, 4), *fold(conv_matrix(network.entry), network.entry_norm)))
+        x = graph.silu(graph.linear(self._entry(x), *fold(conv_matrix(network.entry, planes=True), network.entry_norm)))
         skips = []
         for conv, norm in zip(network.encoder, network.encoder_norms, strict=True):
             x = graph.add("Add", x, self._convolve(x, conv, norm))
             skips.append(x)
-        x = graph.linear(self._group(x, low, config.channels, 2), *fold(conv_matrix(network.down), network.down_norm))
+        x = graph.linear(self._around(x, low, config.channels, 2), *fold(conv_matrix(network.down), network.down_norm))
         following = [""] * len(hidden)
         for index in range(blocks):
             x, following[index] = self._subband(x, network.subband[index], hidden[index])
@@ -140,27 +138,37 @@ class CrnGraph:
         x = graph.reshape(x, 0, 0, high, config.channels)
         for layer in network.decoder:
             x = self._decode(x, layer, skips.pop())
-        mask = graph.linear(self._neighbours(x), conv_matrix(network.mask), as_array(network.mask.bias))
-        return graph.reshape(mask, 0, 0, network.bins, 2), following
+        return self._exit(x), following
 
-    def _pad_bands(self, x: str) -> str:
-        return self.graph.add("Pad", x, self.graph.integers(0, 0, 1, 0, 0, 0, 1, 0))
+    def _entry(self, x: str) -> str:
+        """Planes ``[..., 3, bins]`` to the 8 bins around each 4, zeros past the ends: ``[..., bands, 3 * 8]``."""
+        graph, high = self.graph, 2 * self.network.bands
+        x = graph.add("Pad", x, graph.integers(0, 0, 0, 2, 0, 0, 0, 2))
+        groups = graph.reshape(x, 0, 0, 3, high + 1, 4)
+        around = graph.add("Concat", graph.slice(groups, 0, -1, 3), graph.slice(groups, 1, 2**31, 3), axis=4)
+        return graph.reshape(graph.add("Transpose", around, perm=[0, 1, 3, 2, 4]), 0, 0, 0, 24)
 
-    def _group(self, x: str, bands: int, channels: int, stride: int) -> str:
-        """For every ``stride`` bands the ``2 * stride`` around them, zeros past the ends: ``[..., 2 * stride * channels]``."""
-        graph, half = self.graph, stride // 2
-        x = graph.add("Pad", x, graph.integers(0, 0, half, 0, 0, 0, half, 0))
-        groups = graph.reshape(x, 0, 0, bands + 1, stride * channels)
-        return graph.add("Concat", graph.slice(groups, 0, -1, 2), graph.slice(groups, 1, 2**31, 2), axis=3)
+    def _exit(self, x: str) -> str:
+        """The mask as planes ``[frames, batch, 2, bins]``."""
+        graph, network, high = self.graph, self.network, 2 * self.network.bands
+        order = np.arange(8).reshape(4, 2).T.ravel()  # of each band four real values first, then four imaginary ones
+        weight, bias = conv_matrix(network.mask)[:, order], as_array(network.mask.bias)[order]
+        mask = graph.linear(self._around(x, high, network.config.channels, 1), weight, bias)
+        planes = graph.add("Transpose", graph.reshape(mask, 0, 0, high, 2, 4), perm=[0, 1, 3, 2, 4])
+        return graph.reshape(planes, 0, 0, 2, network.bins)
 
-    def _neighbours(self, x: str) -> str:
-        """Every band with the ones below and above it: ``[..., bands, 3 * channels]``."""
-        graph, x = self.graph, self._pad_bands(x)
-        views = [graph.slice(x, 0, -2, 2), graph.slice(x, 1, -1, 2), graph.slice(x, 2, 2**31, 2)]
-        return graph.add("Concat", *views, axis=3)
+    def _around(self, x: str, bands: int, channels: int, stride: int) -> str:
+        """Each ``stride`` bands with the one below and the one above, zeros past the ends: ``[..., bands, taps * channels]``."""
+        graph, taps, last = self.graph, stride + 2, bands * stride
+        x = graph.add("Pad", x, graph.integers(0, 0, 0, 0, 0, 0, 1, 0))  # one band of zeros, at index `last`
+        places = np.arange(bands)[:, None] * stride + np.arange(taps)[None] - 1
+        places[(places < 0) | (places > last)] = last
+        found = graph.add("Gather", x, graph.constant(places.ravel(), np.int32), axis=2)
+        return graph.reshape(found, 0, 0, bands, taps * channels)
 
     def _convolve(self, x: str, conv: FrequencyConv, norm: nn.BatchNorm1d) -> str:
-        return self.graph.silu(self.graph.linear(self._neighbours(x), *fold(conv_matrix(conv), norm)))
+        around = self._around(x, 2 * self.network.bands, conv.in_channels, 1)
+        return self.graph.silu(self.graph.linear(around, *fold(conv_matrix(conv), norm)))
 
     def _gru(self, x: str, gru: nn.GRU, initial: str) -> tuple[str, str]:
         inputs = (x, *gru_constants(self.graph, gru), "", initial)
@@ -171,9 +179,9 @@ class CrnGraph:
         graph, bands, units = self.graph, self.network.bands, layer.gru.hidden_size
         channels = layer.gru.input_size
         y, last = self._gru(graph.reshape(x, 0, -1, channels), layer.gru, graph.reshape(hidden, 1, -1, units))
-        y = graph.linear(graph.add("Squeeze", y, graph.integers(1)), *fold(as_array(layer.project.weight).T, layer.norm))
+        y = graph.linear(y, *fold(as_array(layer.project.weight).T, layer.norm))
         rows = graph.reshape(last, -1, bands * units)
-        return graph.add("Add", x, graph.add("Reshape", y, graph.add("Shape", x))), rows
+        return graph.add("Add", x, graph.reshape(y, 0, -1, bands, channels)), rows
 
     def _fullband(self, x: str, layer: FullbandLayer, hidden: str) -> tuple[str, str]:
         graph, bands, units = self.graph, self.network.bands, layer.gru.hidden_size
