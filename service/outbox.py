@@ -1,4 +1,4 @@
-"""What a client is sent, in order: one queue per connection, bounded in audio and in time."""
+"""What a client is sent, in order: written at once while the client reads, else queued within bounds of audio and time."""
 
 from __future__ import annotations
 
@@ -9,12 +9,13 @@ from collections import deque
 from collections.abc import Callable
 from typing import Any
 
-from starlette.websockets import WebSocket, WebSocketDisconnect
-
 from service.errors import ServiceError
+from service.transport import Message, Transport
+
+WRITE_BYTES = 65536  # at a time; asyncio says whether there is room for more only after a write
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, slots=True)
 class Receipt:
     """Stands in the queue behind the output of an input message, and becomes its statistics when it is sent."""
 
@@ -30,21 +31,19 @@ class Outbox:
     """Messages on their way to one client.
 
     Args:
-        websocket: Accepted.
+        transport: Of the connection.
         limit: Bytes of audio that count as full.
-        timeout: Seconds that one message may take to be accepted by the transport.
+        timeout: Seconds that the client may take to read on, once the transport has no more room.
         settle: Turns a receipt into the message to send, or None for none, at the moment it is sent.
 
     Attributes:
-        moved: Set whenever a message has been sent.
+        moved: Set whenever messages have been sent.
     """
 
-    def __init__(
-        self, websocket: WebSocket, limit: float, timeout: float, settle: Callable[[Receipt], dict[str, Any] | None]
-    ) -> None:
-        self._websocket, self._limit, self._timeout, self._settle = websocket, limit, timeout, settle
+    def __init__(self, transport: Transport, limit: float, timeout: float, settle: Callable[[Receipt], str | None]) -> None:
+        self._transport, self._limit, self._timeout, self._settle = transport, limit, timeout, settle
         self._items: deque[Item] = deque()
-        self._filled = asyncio.Event()
+        self._stalled = asyncio.Event()
         self._bytes = 0
         self.moved = asyncio.Event()
 
@@ -54,50 +53,55 @@ class Outbox:
         return self._bytes / self._limit
 
     def put(self, item: Item) -> None:
-        """Add a message; whoever feeds the stream looks at ``fill``, as the engine may be quicker than a client that reads."""
+        """Add a message, which goes out with the next ``flush``.
+
+        Whoever feeds the stream looks at ``fill``, as the engine may be quicker than a client that reads.
+        """
         self._items.append(item)
-        self._filled.set()
         if isinstance(item, bytes):
             self._bytes += len(item)
 
+    def flush(self) -> None:
+        """Send what waits, as far as the transport has room; ``watch`` sends the rest when it has."""
+        while self._items and self._transport.writable.is_set():
+            messages: list[Message] = []
+            size = 0
+            while self._items and size < WRITE_BYTES:
+                message = self._message(self._items.popleft())
+                if message is not None:
+                    messages.append(message)
+                    size += len(message)
+            self._transport.write_messages(messages)
+            self.moved.set()
+        if self._items:
+            self._stalled.set()
+
     async def emptied(self) -> None:
         """Wait until everything has been sent."""
+        self.flush()
         while self._items:
             self.moved.clear()
             await self.moved.wait()
 
-    async def send_until(self, last: str) -> None:
-        """Send what is put in, up to and including the first message of type ``last``.
+    async def watch(self) -> None:
+        """Send on whenever the client reads on; run it as a task beside the stream.
 
         Raises:
             ServiceError: The client does not read.
-            WebSocketDisconnect: The client has left.
         """
         while True:
-            await self._filled.wait()
-            self._filled.clear()
-            while self._items:
-                item = self._items[0]
-                try:
-                    async with asyncio.timeout(self._timeout):
-                        await self._send(item)
-                except TimeoutError as error:
-                    raise self._unread() from error
-                except RuntimeError as error:  # the transport has closed the connection already
-                    raise WebSocketDisconnect(1006) from error
-                self._items.popleft()
-                self.moved.set()
-                if isinstance(item, dict) and item["type"] == last:
-                    return
+            await self._stalled.wait()
+            self._stalled.clear()
+            try:
+                async with asyncio.timeout(self._timeout):
+                    await self._transport.writable.wait()
+            except TimeoutError as error:
+                message = f"Output was left unread for {self._timeout:g} s: read it as it comes."
+                raise ServiceError("overloaded", message) from error
+            self.flush()
 
-    async def _send(self, item: Item) -> None:
+    def _message(self, item: Item) -> Message | None:
         if isinstance(item, bytes):
-            await self._websocket.send_bytes(item)
             self._bytes -= len(item)
-            return
-        message = self._settle(item) if isinstance(item, Receipt) else item
-        if message is not None:
-            await self._websocket.send_text(json.dumps(message))
-
-    def _unread(self) -> ServiceError:
-        return ServiceError("overloaded", f"Output was left unread for {self._timeout:g} s: read it as it comes.")
+            return item
+        return self._settle(item) if isinstance(item, Receipt) else json.dumps(item)

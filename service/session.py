@@ -1,13 +1,14 @@
 """One WebSocket connection: the protocol's messages on the outside, one ``EnhancementStream`` inside.
 
-Two tasks run per connection. The receiver reads messages in order and stops reading while the client is too far ahead;
-the sender writes what the stream delivers. Everything the client gets passes through one bounded outbox, so audio,
-statistics and answers keep their order.
+Audio of a client that keeps pace is handled as it comes, without a task in between. Everything else waits in an inbox: the
+receiver takes it out in order, and while the client is too far ahead takes nothing, so that the transport stops reading.
+Everything the client gets passes through one bounded outbox, so audio, statistics and answers keep their order.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import time
 import uuid
@@ -25,9 +26,11 @@ from service.outbox import Outbox, Receipt
 from service.parameters import Configure, End, Ping, StreamParameters, parse_control
 from service.runtime import Runtime, describe
 from service.stream import EnhancementStream
+from service.transport import Message, Transport
 
 Array = npt.NDArray[np.float32]
 MAX_WAITING_SECONDS = 2.0  # handed to the engine and not stepped yet
+INBOX_MESSAGES = 4  # with so many waiting, nothing more is read
 
 log = logging.getLogger(__name__)
 
@@ -47,6 +50,7 @@ class Session:
     def __init__(self, websocket: WebSocket, runtime: Runtime, parameters: StreamParameters) -> None:
         self.id = uuid.uuid4().hex
         self._websocket, self._runtime, self._parameters = websocket, runtime, parameters
+        self._transport = Transport.of(websocket)
         variant = runtime.variant(parameters.model, parameters.variant)
         runtime.admit(variant, parameters.channels)
         self._stream = EnhancementStream(
@@ -61,7 +65,11 @@ class Session:
         )
         bytes_per_second = parameters.sample_rate * parameters.channels * pcm.SAMPLE_BYTES[parameters.encoding]
         patience = runtime.settings.max_unread_seconds
-        self._outbox = Outbox(websocket, patience * bytes_per_second, patience, self._settle)
+        self._outbox = Outbox(self._transport, patience * bytes_per_second, patience, self._settle)
+        self._inbox: deque[tuple[Message, float]] = deque()  # messages, when they arrived
+        self._filled = asyncio.Event()
+        self._busy = False  # the receiver is at work: what comes has to wait behind it
+        self._heard = time.perf_counter()
         self._waiting: deque[Receipt] = deque()
         self._failure: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._seq = self._repaired = 0
@@ -74,19 +82,23 @@ class Session:
             ServiceError: The stream has to be closed with an error.
             WebSocketDisconnect: The client has left.
         """
-        self._outbox.put({"type": "ready", "session_id": self.id, **self._facts()})
-        sender = asyncio.create_task(self._outbox.send_until("summary"))
-        tasks: set[asyncio.Future[None]] = {sender, asyncio.create_task(self._receive()), self._failure}
+        self._send({"type": "ready", "session_id": self.id, **self._facts()})
+        receiver = asyncio.create_task(self._receive())
+        others = [self._outbox.watch(), self._wait_for_disconnect()]
         if self._parameters.stats == "second":
-            tasks.add(asyncio.create_task(self._send_stats_every_second()))
+            others.append(self._send_stats_every_second())
+        tasks: set[asyncio.Future[None]] = {receiver, self._failure, *map(asyncio.create_task, others)}
         pending = tasks
+        self._transport.listen(self._on_message)
         try:
             with self._runtime.live(self):
-                while sender in pending:
+                while receiver in pending:
                     done, pending = await asyncio.wait(pending, return_when=asyncio.FIRST_COMPLETED)
                     for task in done:
                         task.result()
         finally:
+            self._transport.listener = _ignore
+            self._transport.resume()
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
@@ -118,29 +130,69 @@ class Session:
 
     # Input
 
+    def _on_message(self, message: Message) -> None:
+        """Called by the transport."""
+        self._heard = time.perf_counter()
+        if self._busy or self._inbox or isinstance(message, str) or self._congested or self._ahead > 0:
+            self._inbox.append((message, self._heard))
+            self._filled.set()
+            if len(self._inbox) >= INBOX_MESSAGES:
+                self._transport.hold()
+            return
+        try:
+            self._take_audio(message, self._heard)
+        except ServiceError as error:
+            self.fail(error)
+        except Exception as error:
+            log.exception("a message could not be handled")
+            self._on_failure(error)
+
     async def _receive(self) -> None:
         while True:
+            message, arrived = await self._next()
             await self._paced()
-            try:
-                async with asyncio.timeout(self._runtime.settings.idle_seconds):
-                    event = await self._websocket.receive()
-            except TimeoutError as error:
-                seconds = self._runtime.settings.idle_seconds
-                raise ServiceError("idle", f"Nothing was received for {seconds:g} s: send audio, or end the stream.") from error
-            if event["type"] == "websocket.disconnect":
-                raise WebSocketDisconnect(event.get("code", 1005))
-            arrived = time.perf_counter()
-            if event.get("bytes") is not None:
-                self._take_audio(event["bytes"], arrived)
-            elif await self._take_control(event["text"]):
+            if not isinstance(message, str):
+                self._take_audio(message, arrived)
+            elif await self._take_control(message):
                 return
+            self._busy = False
+
+    async def _next(self) -> tuple[Message, float]:
+        """The next message of the inbox; the receiver is busy with it from then on."""
+        while not self._inbox:
+            if self._transport.read_paused:
+                self._transport.resume()
+                self._heard = time.perf_counter()  # nothing could be heard before
+            left = self._heard + self._runtime.settings.idle_seconds - time.perf_counter()
+            if left <= 0:
+                seconds = self._runtime.settings.idle_seconds
+                raise ServiceError("idle", f"Nothing was received for {seconds:g} s: send audio, or end the stream.")
+            self._filled.clear()
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(left):
+                    await self._filled.wait()
+        self._busy = True
+        return self._inbox.popleft()
+
+    async def _wait_for_disconnect(self) -> None:
+        event = await self._websocket.receive()
+        raise WebSocketDisconnect(event.get("code", 1005))
+
+    @property
+    def _congested(self) -> bool:
+        """Whether the engine or the client has too much to do already."""
+        return self._stream.waiting_seconds > MAX_WAITING_SECONDS or self._outbox.fill > 0.5
+
+    @property
+    def _ahead(self) -> float:
+        """Seconds by which the client is further ahead of real time than it may be."""
+        return self._stream.ahead_seconds - self._runtime.settings.max_ahead_seconds
 
     async def _paced(self) -> None:
         """Wait while the client is too far ahead; the transport then slows it down."""
-        stream = self._stream
-        while stream.waiting_seconds > MAX_WAITING_SECONDS or self._outbox.fill > 0.5:
+        while self._congested:
             await self._progress()
-        while (ahead := stream.ahead_seconds - self._runtime.settings.max_ahead_seconds) > 0:
+        while (ahead := self._ahead) > 0:
             await asyncio.sleep(min(ahead, 0.5))
 
     async def _progress(self) -> None:
@@ -163,7 +215,7 @@ class Session:
         message = parse_control(text)
         match message:
             case Ping():
-                self._outbox.put({"type": "pong"})
+                self._send({"type": "pong"})
             case Configure():
                 while self._waiting:  # or a client that switches fast would pile up lanes
                     await self._progress()
@@ -173,7 +225,8 @@ class Session:
                 while self._waiting or self._stream.samples_out < self._stream.samples_in:
                     await self._progress()
                 await self._outbox.emptied()
-                self._outbox.put(self._summary())
+                self._send(self._summary())
+                await self._outbox.emptied()
         return isinstance(message, End)
 
     def _configure(self, message: Configure) -> None:
@@ -182,7 +235,7 @@ class Session:
             card = self._stream.variant.card
             variant = self._runtime.variant(message.model or card.model, message.variant or card.variant)
         self._stream.configure(variant, message.attenuation_limit_db)
-        self._outbox.put({"type": "configured", "session_id": self.id, **self._facts()})
+        self._send({"type": "configured", "session_id": self.id, **self._facts()})
 
     def _summary(self) -> dict[str, Any]:
         stream = self._stream
@@ -200,39 +253,43 @@ class Session:
 
     # Output
 
+    def _send(self, message: dict[str, Any]) -> None:
+        self._outbox.put(message)
+        self._outbox.flush()
+
     def _on_audio(self, audio: Array) -> None:
         self._outbox.put(pcm.encode(audio, self._parameters.encoding))
 
     def _on_progress(self) -> None:
         while self._waiting and self._stream.reached(self._waiting[0].position):
             self._outbox.put(self._waiting.popleft())
+        self._outbox.flush()
         self._outbox.moved.set()
 
     def _on_failure(self, error: Exception) -> None:
         self.fail(ServiceError("internal", "The server could not enhance this stream: connect again."))
 
-    def _settle(self, receipt: Receipt) -> dict[str, Any] | None:
-        latency = (time.perf_counter() - receipt.arrived) * 1000
-        self._latency.add(latency)
-        self._window.add(latency)
-        self._runtime.metrics.chunk_latency.observe(latency / 1000)
+    def _settle(self, receipt: Receipt) -> str | None:
+        seconds = time.perf_counter() - receipt.arrived
+        self._latency.add(seconds * 1000)
+        self._runtime.metrics.chunk_latency.observe(seconds)
+        if self._parameters.stats == "second":
+            self._window.add(seconds * 1000)
         if self._parameters.stats != "chunk":
             return None
         timing = self._stream.timing
-        return {
-            "type": "stats",
-            "seq": receipt.seq,
-            "latency_ms": round(latency, 3),
-            "queue_ms": round(timing.queue * 1000, 3),
-            "compute_ms": round(timing.compute * 1000, 3),
-            "batch": timing.batch,
-            "model_bytes": self._stream.variant.card.bytes,
-        }
+        return (  # by hand, as it is written for every message: json takes five times as long
+            f'{{"type": "stats", "seq": {receipt.seq}, "latency_ms": {seconds * 1000:.3f}, '
+            f'"queue_ms": {timing.queue * 1000:.3f}, "compute_ms": {timing.compute * 1000:.3f}, '
+            f'"batch": {timing.batch}, "model_bytes": {self._stream.variant.card.bytes}}}'
+        )
 
     async def _send_stats_every_second(self) -> None:
         while True:
             await asyncio.sleep(1)
             window, self._window = self._window, LatencyHistogram()
-            self._outbox.put(
-                {"type": "stats", "window_ms": 1000, "chunks": window.count, "latency_ms": window.percentiles(50, 95)}
-            )
+            self._send({"type": "stats", "window_ms": 1000, "chunks": window.count, "latency_ms": window.percentiles(50, 95)})
+
+
+def _ignore(message: Message) -> None:
+    """What comes after the end of a stream."""
