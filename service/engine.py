@@ -11,6 +11,7 @@ import asyncio
 import dataclasses
 import heapq
 import logging
+import sys
 import threading
 import time
 from collections import defaultdict, deque
@@ -26,12 +27,16 @@ Array = npt.NDArray[np.float32]
 MAX_ROWS = 32  # the gain of larger batches is spent before that, and latency grows
 MAX_HOPS = 8  # per lane and step, when a lane has more waiting
 EARLY_SECONDS = 0.05  # work whose deadline is further away than this is ahead of real time
+LINGER_SECONDS = 0.005  # how long a busy engine lets work gather: a row of a batch costs half of one alone
+SMOOTHING_SECONDS = 0.5
+SWITCH_SECONDS = 0.0005  # a busy event loop gives way to the engine after this, rather than after Python's 5 ms
+LINGER_LOAD = (0.15, 0.4)  # from which load on it waits at all, and from which that long
 EARLY_ROWS = 4  # lanes that are ahead of real time get this many rows a tick, so they never hold up live ones
 
 log = logging.getLogger(__name__)
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, slots=True)
 class Timing:
     """What one step cost: seconds waited in the queue, seconds computed, rows in the batch."""
 
@@ -54,36 +59,36 @@ class Lane:
         self.closed = False
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, slots=True)
 class _Work:
     """What is taken from one lane for one step."""
 
     lane: Lane
     audio: Array
     submitted: float
-    due: bool
 
 
 class Engine:
     """Batches the streams that are due. Start it, open lanes, submit hops, stop it."""
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, capacity: int, observe: Callable[[str, int, float], None]) -> None:
+    def __init__(self, loop: asyncio.AbstractEventLoop, capacity: int, observe: Callable[[str, int, int, float], None]) -> None:
         """
         Args:
             loop: Where results are delivered.
             capacity: Largest number of lanes of one variant.
-            observe: Called by the engine thread after every step with the variant's name, its rows and seconds.
+            observe: Called by the engine thread after every step with the variant's name, its rows, hops and seconds.
         """
         self._loop, self._capacity, self._observe = loop, capacity, observe
         self._tables: dict[str, StateTable] = {}
         self._ready: dict[Lane, None] = {}  # lanes with waiting hops, in order of arrival
         self._wake = threading.Condition()
         self._stopping = False
-        self._steps: deque[tuple[float, float]] = deque(maxlen=4096)  # when each step ended, its seconds of due work
+        self._busy, self._ended = 0.0, time.perf_counter()  # smoothed load, end of the last step
         self._thread = threading.Thread(target=self._run, name="engine", daemon=True)
 
     def start(self) -> None:
         """Start the thread."""
+        sys.setswitchinterval(SWITCH_SECONDS)
         self._thread.start()
 
     def stop(self) -> None:
@@ -99,10 +104,18 @@ class Engine:
         return self._thread.is_alive()
 
     @property
-    def load(self) -> float:
-        """Share of the last second that was spent on work that was due, 0 to 1."""
-        since = time.perf_counter() - 1.0
-        return sum(seconds for end, seconds in list(self._steps) if end > since)
+    def lag(self) -> float:
+        """Seconds that the oldest work has waited since it was both handed over and due."""
+        now = time.perf_counter()
+        with self._wake:
+            heads = [lane.jobs[0] for lane in self._ready]
+        return max((now - max(deadline, submitted) for _, deadline, submitted in heads), default=0.0)
+
+    @property
+    def waiting_seconds(self) -> float:
+        """Audio that has been handed over and is not taken up yet, of all lanes together."""
+        with self._wake:
+            return sum(sum(len(job[0]) for job in lane.jobs) / lane.variant.sample_rate for lane in self._ready)
 
     @property
     def lanes(self) -> int:
@@ -162,11 +175,19 @@ class Engine:
                     self._wake.wait()
                 if self._stopping:
                     return
+            if seconds := self._linger():
+                time.sleep(seconds)
+            with self._wake:
                 works = self._collect()
             results: list[tuple[Callable[..., None], tuple[object, ...]]] = []
             for batch in works:
                 results += self._step(batch)
             self._loop.call_soon_threadsafe(_call_all, results)
+
+    def _linger(self) -> float:
+        """Seconds to wait before the next step: none for a few streams, which then are answered at once."""
+        low, high = LINGER_LOAD
+        return LINGER_SECONDS * min(1.0, max(0.0, (self._busy - low) / (high - low)))
 
     def _collect(self) -> list[list[_Work]]:
         """Take the most urgent work of at most ``MAX_ROWS`` lanes a variant and length; call it with the lock held."""
@@ -178,11 +199,11 @@ class Engine:
             due = lane.jobs[0][1] < now + EARLY_SECONDS
             early += not due
             if due or early <= EARLY_ROWS:
-                work = self._take(lane, due)
+                work = self._take(lane)
                 batches[lane.variant.name, len(work.audio)].append(work)
         return [batch[i : i + MAX_ROWS] for batch in batches.values() for i in range(0, len(batch), MAX_ROWS)]
 
-    def _take(self, lane: Lane, due: bool) -> _Work:
+    def _take(self, lane: Lane) -> _Work:
         limit = MAX_HOPS * lane.variant.hop
         audio, deadline, submitted = lane.jobs.popleft()
         if len(audio) > limit:
@@ -198,7 +219,7 @@ class Engine:
             audio = np.concatenate(parts)
         if not lane.jobs:
             del self._ready[lane]
-        return _Work(lane, audio, submitted, due)
+        return _Work(lane, audio, submitted)
 
     def _step(self, batch: list[_Work]) -> list[tuple[Callable[..., None], tuple[object, ...]]]:
         variant = batch[0].lane.variant
@@ -214,9 +235,10 @@ class Engine:
         with self._wake:  # a lane closed meanwhile may have passed its row on: leave that row alone
             live = [index for index, work in enumerate(batch) if not work.lane.closed]
             table.rows[[rows[index] for index in live]] = states[live]
-        seconds = time.perf_counter() - begin
-        self._steps.append((begin + seconds, seconds * sum(work.due for work in batch) / len(batch)))
-        self._observe(variant.name, len(batch), seconds)
+        end = time.perf_counter()
+        seconds, self._ended, since = end - begin, end, end - self._ended
+        self._busy += (seconds / since - self._busy) * min(1.0, since / SMOOTHING_SECONDS)
+        self._observe(variant.name, len(batch), audio.shape[1] // variant.hop, seconds)
         return [
             (work.lane.deliver, (out, Timing(begin - work.submitted, seconds, len(batch))))
             for work, out in zip(batch, enhanced, strict=True)

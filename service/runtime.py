@@ -14,9 +14,11 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Protocol
 
 from models.zoo import Variant, Zoo
+from service.capacity import Capacity, processors
 from service.engine import Engine
 from service.errors import ServiceError
 from service.metrics import Metrics
+from service.overload import LAG_SECONDS, PERIOD_SECONDS, Overload
 from service.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -31,6 +33,14 @@ def _yield_to_live_streams() -> None:
 class Live(Protocol):
     """A live stream, as far as the runtime is concerned."""
 
+    @property
+    def variant(self) -> Variant:
+        """What it goes through."""
+
+    @property
+    def channels(self) -> int:
+        """How many of them."""
+
     def fail(self, error: ServiceError) -> None:
         """End it with an error."""
 
@@ -41,15 +51,35 @@ class Runtime:
     def __init__(self, settings: Settings, zoo: Zoo) -> None:
         self.settings, self.zoo, self.metrics = settings, zoo, Metrics()
         # a stream has up to two channels, and up to three paths of one variant when it switches every 10 ms
-        self.engine = Engine(asyncio.get_running_loop(), 6 * settings.max_streams, self.metrics.observe_step)
+        self.engine = Engine(asyncio.get_running_loop(), 6 * settings.max_streams, self._observe_step)
+        self.capacity = Capacity(processors(), settings.max_load)
+        self.live_seconds = 0.0  # of audio, taken from all live streams so far
         self.uploads = ThreadPoolExecutor(settings.uploads, "upload", initializer=_yield_to_live_streams)
         self.draining = False
-        self._streams: set[Live] = set()
+        self._streams: dict[Live, None] = {}  # oldest first
         self._upload_count = 0
+        self._guard: asyncio.Task[None] | None = None
 
     def start(self) -> None:
-        """Start the engine."""
+        """Measure the variants, start the engine and the watch over it."""
+        for variant in self.zoo.variants.values():
+            self.capacity.calibrate(variant)
         self.engine.start()
+        self._guard = asyncio.create_task(self._watch())
+
+    def _observe_step(self, name: str, rows: int, hops: int, seconds: float) -> None:
+        self.metrics.observe_step(name, rows, seconds)
+        self.capacity.observe_step(name, rows, hops, seconds)
+
+    async def _watch(self) -> None:
+        """Keep the estimate of the capacity up to date, and close streams when nothing else helps."""
+        overload, busy, heard = Overload(), time.thread_time(), self.live_seconds
+        while True:
+            await asyncio.sleep(PERIOD_SECONDS)
+            overload.check(self.engine.lag, list(self._streams), time.monotonic())
+            now = time.thread_time()
+            self.capacity.observe_loop(now - busy, self.live_seconds - heard)
+            busy, heard = now, self.live_seconds
 
     async def drain(self) -> None:
         """Refuse what is new, let streams and uploads finish up to the drain time, then tell the streams that are left."""
@@ -67,6 +97,8 @@ class Runtime:
 
     def stop(self) -> None:
         """Stop the engine and the upload threads."""
+        if self._guard is not None:
+            self._guard.cancel()
         self.engine.stop()
         self.uploads.shutdown(wait=False, cancel_futures=True)
 
@@ -138,8 +170,18 @@ class Runtime:
 
     @property
     def has_room(self) -> bool:
-        """Whether another stream would be let in."""
-        return len(self._streams) < self.settings.max_streams and self.engine.load < self.settings.max_load
+        """Whether another stream of the default variant would be let in."""
+        return self._has_room(self.variant(None, None), 1)
+
+    def _has_room(self, variant: Variant, channels: int) -> bool:
+        if len(self._streams) >= self.settings.max_streams or not self.engine.has_room(variant, channels):
+            return False
+        return self.engine.lag < LAG_SECONDS and self.fits(variant, channels)
+
+    def fits(self, variant: Variant, channels: int, instead_of: Live | None = None) -> bool:
+        """Whether another stream, or another variant for one that there is, would leave all others in time."""
+        others = [(stream.variant, stream.channels) for stream in self._streams if stream is not instead_of]
+        return self.capacity.fits([*others, (variant, channels)])
 
     def admit(self, variant: Variant, channels: int) -> None:
         """Check that another stream can be kept in time.
@@ -151,19 +193,19 @@ class Runtime:
             raise ServiceError("restarting", "The server is being stopped: connect again.")
         if not self.engine.alive:
             raise ServiceError("internal", "The engine has stopped: the server must be restarted.")
-        if not self.has_room or not self.engine.has_room(variant, channels):
+        if not self._has_room(variant, channels):
             raise ServiceError("overloaded", "The server holds no room for another stream: try again later.")
 
     @contextlib.contextmanager
     def live(self, stream: Live) -> Iterator[None]:
         """Count a stream while it lasts."""
-        self._streams.add(stream)
+        self._streams[stream] = None
         self.metrics.admitted.inc()
         self.metrics.live_streams.set(len(self._streams))
         try:
             yield
         finally:
-            self._streams.discard(stream)
+            del self._streams[stream]
             self.metrics.live_streams.set(len(self._streams))
 
 

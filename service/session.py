@@ -19,6 +19,7 @@ import numpy as np
 import numpy.typing as npt
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
+from models.zoo import Variant
 from service import pcm
 from service.errors import ServiceError
 from service.latency import LatencyHistogram
@@ -104,6 +105,16 @@ class Session:
             await asyncio.gather(*tasks, return_exceptions=True)
             self._log_end()
             self._stream.close()
+
+    @property
+    def variant(self) -> Variant:
+        """The variant that the next sample will go through."""
+        return self._stream.variant
+
+    @property
+    def channels(self) -> int:
+        """Each goes through the network on its own."""
+        return self._parameters.channels
 
     def fail(self, error: ServiceError) -> None:
         """End the stream with an error from outside, such as a stop of the server."""
@@ -206,6 +217,7 @@ class Session:
         audio, repaired = pcm.decode(data, self._parameters.encoding, self._parameters.channels)
         self._repaired += repaired
         self._stream.feed(audio)
+        self._runtime.live_seconds += audio.shape[1] / self._parameters.sample_rate
         self._waiting.append(Receipt(self._seq, self._stream.position, arrived))
         self._seq += 1
         self._on_progress()
@@ -234,6 +246,8 @@ class Session:
         if message.model is not None or message.variant is not None:
             card = self._stream.variant.card
             variant = self._runtime.variant(message.model or card.model, message.variant or card.variant)
+            if variant is not self.variant and not self._runtime.fits(variant, self.channels, instead_of=self):
+                raise ServiceError("overloaded", f"The server has no room for a stream of {variant.name}: try again later.")
         self._stream.configure(variant, message.attenuation_limit_db)
         self._send({"type": "configured", "session_id": self.id, **self._facts()})
 

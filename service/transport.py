@@ -116,7 +116,7 @@ class Transport(WebSocketsSansIOProtocol):
 
     async def run_asgi(self) -> None:
         """Serve the connection, and see to it that it is gone some time after."""
-        self.scope["extensions"][EXTENSION] = self  # type: ignore[index,assignment]
+        self.scope["extensions"][EXTENSION] = self  # type: ignore[assignment]
         await super().run_asgi()
         self.loop.call_later(LINGER_SECONDS, self._cut_off)
 

@@ -17,6 +17,7 @@ class Counter:
     """Adds up each stream's input: output is the sum of all hops so far, the state's one number."""
 
     hop = HOP
+    sample_rate = 100
     initial_state = np.zeros(1, np.float32)
 
     def __init__(self, name="counter"):
@@ -213,18 +214,22 @@ def test_a_receiver_that_raises_does_not_reach_the_next(caplog):
         with_engine(work)
 
 
-def test_the_load_is_the_share_of_time_for_work_that_was_due():
+def test_what_waits_is_told_in_seconds_and_lags_only_once_it_is_due():
     async def work(engine):
-        slow = Counter()
-        step, slow.step = slow.step, lambda *batch: time.sleep(0.05) or step(*batch)
-        one = lane(engine, slow)
-        assert engine.load == 0
-        engine.submit(one.lane, hops(1), time.perf_counter() + 100)
-        await until(lambda: len(one.sums) == 1)
-        assert engine.load == 0
-        engine.submit(one.lane, hops(1), time.perf_counter())
-        await until(lambda: len(one.sums) == 2)
-        assert 0.05 <= engine.load < 1
+        network = Counter()
+        first, second = lane(engine, network), lane(engine, network)
+        assert (engine.lag, engine.waiting_seconds) == (0, 0)
+        network.gate.clear()
+        engine.submit(first.lane, hops(1), 0.0)
+        await until(network.entered.is_set)
+        engine.submit(second.lane, hops(1, 2, 3), time.perf_counter() + 100)
+        assert engine.lag < 0
+        assert engine.waiting_seconds == 3 * HOP / network.sample_rate
+        engine.submit(first.lane, hops(4), 0.0)
+        await until(lambda: engine.lag > 0.01)
+        network.gate.set()
+        await until(lambda: len(second.sums) == 3 and len(first.sums) == 2)
+        assert (engine.lag, engine.waiting_seconds) == (0, 0)
 
     with_engine(work)
 

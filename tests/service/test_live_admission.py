@@ -84,8 +84,24 @@ def test_one_stream_too_many_is_refused_until_another_ends(serve):
     assert status == 200
 
 
-def test_an_engine_that_has_no_time_left_takes_no_further_stream(serve):
+def test_a_machine_too_slow_for_another_stream_takes_none_and_says_so_until_it_is_faster(serve):
     with serve(max_load=0.5) as running:
-        running.runtime.engine._steps.append((float("inf"), 0.6))  # six tenths of the last second
+        capacity = running.runtime.capacity
+        capacity.slowdown *= 1e6
         result = asyncio.run(talk(running.url, [END]))
+        ready = httpx.get(f"{running.http}/readyz")
+        capacity.slowdown /= 1e6
+        again = asyncio.run(talk(running.url, [END]))
     assert (result.close_code, result.error["code"]) == (4429, "overloaded")
+    assert (ready.status_code, ready.json()["reason"]) == (503, "no room for another stream")
+    assert again.close_code == 1000
+
+
+def test_a_stream_may_not_switch_to_a_variant_for_which_there_is_no_time(serve):
+    with serve(max_load=0.5) as running:
+        capacity = running.runtime.capacity
+        fixed, row = capacity._times["fcn/original"]
+        capacity._times["fcn/original"] = fixed, row * 1e6
+        result = asyncio.run(talk(running.url, [{"type": "configure", "model": "fcn"}, END], variant="original"))
+    assert (result.close_code, result.error["code"]) == (4429, "overloaded")
+    assert "fcn/original" in result.error["message"]
