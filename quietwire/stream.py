@@ -2,29 +2,34 @@
 
 from __future__ import annotations
 
-import asyncio
+import contextlib
+import dataclasses
 import json
+import signal
 import sys
 import time
-from collections.abc import AsyncIterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Annotated, Any
-from urllib.parse import urlencode
 
 import numpy as np
+import numpy.typing as npt
 import soundfile
 import typer
-from websockets.asyncio.client import ClientConnection, connect
-from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidURI
+
+from quietwire.client import ChunkStats, Client, QuietwireError, Reconnection, WindowStats
+from quietwire.client.options import StreamOptions
+from quietwire.devices import DeviceError, Microphone, speaker
 
 CHUNK_SECONDS = 0.02
+Samples = npt.NDArray[np.int16]
 
 
 class StreamError(Exception):
     """The stream could not be made or was ended by the server."""
 
 
-USER_ERRORS: tuple[type[Exception], ...] = (StreamError,)
+USER_ERRORS: tuple[type[Exception], ...] = (StreamError, DeviceError)
 
 
 def register(app: typer.Typer) -> None:
@@ -40,103 +45,90 @@ def stream(
     variant: Annotated[str | None, typer.Option(help="Variant.")] = None,
     attenuation_limit_db: Annotated[float, typer.Option(min=0, max=100, help="Lower noise by at most this much.")] = 100.0,
     token: Annotated[str | None, typer.Option(envvar="QUIETWIRE_TOKEN", help="API key.")] = None,
-    seconds: Annotated[float, typer.Option(help="Length of a recording from the microphone.")] = 10.0,
+    seconds: Annotated[float, typer.Option(min=0, help="Length of a recording; 0 ends with Ctrl-C.")] = 10.0,
+    play: Annotated[bool, typer.Option("--play", help="Play the enhanced audio; wear headphones with a microphone.")] = False,
 ) -> None:
     """Send audio to a running server at real-time pace and print the latency as it goes."""
     rate, channels, chunks = _microphone(seconds) if source is None else _file(source)
     if target is not None and not target.parent.is_dir():
         raise StreamError(f"{target} cannot be written: make the folder {target.parent} first")
-    query: dict[str, object] = {"sample_rate": rate, "channels": channels, "attenuation_limit_db": attenuation_limit_db}
-    query |= {name: value for name, value in (("model", model), ("variant", variant)) if value}
-    headers = {"Authorization": f"Bearer {token}"} if token else {}
-    try:
-        asyncio.run(_run(f"{url}?{urlencode(query)}", headers, chunks, target, rate, channels))
-    except (OSError, InvalidHandshake, InvalidURI) as error:
-        raise StreamError(f"no connection to {url} ({error}): start the server with `quietwire serve`") from error
-    except ConnectionClosed as error:
-        raise StreamError(f"the server closed the connection ({error})") from error
-
-
-async def _run(
-    url: str, headers: dict[str, str], chunks: AsyncIterator[bytes], target: Path | None, rate: int, channels: int
-) -> None:
-    received: list[bytes] = []
-    async with connect(url, additional_headers=headers, compression=None) as socket:
-        sender = asyncio.create_task(_send(socket, chunks))
+    options = StreamOptions(
+        model=model,
+        variant=variant,
+        sample_rate=rate,
+        channels=channels,
+        attenuation_limit_db=attenuation_limit_db,
+        on_stats=_show_stats,
+        on_reconnect=_show_reconnection,
+    )
+    with contextlib.ExitStack() as stack:
+        sinks: list[Callable[[Samples], Any]] = []
+        if play:
+            sinks.append(stack.enter_context(speaker(rate, channels)))
         try:
-            async for message in socket:
-                if isinstance(message, bytes):
-                    received.append(message)
-                else:
-                    _show(json.loads(message))
-        finally:
-            sender.cancel()
+            client = stack.enter_context(Client(url, token=token))
+            live = stack.enter_context(client.stream(**options))
+            _show("ready", live.info)
+            if target is not None:
+                sinks.append(stack.enter_context(_writer(target, rate, channels)))
+            for enhanced in live.enhance(chunks):
+                for sink in sinks:
+                    sink(enhanced)
+        except ValueError as error:
+            raise StreamError(str(error)) from error
+        except QuietwireError as error:
+            remedy = ": start the server with `quietwire serve`" if error.code == "connection_lost" else f" ({error.code})"
+            raise StreamError(error.message.rstrip(".") + remedy) from error
+        if live.summary is not None:
+            _show("summary", live.summary)
+        written = live.samples_delivered
     if target is not None:
-        samples = np.frombuffer(b"".join(received), dtype="<i2").reshape(-1, channels)
-        try:
-            soundfile.write(target, samples, rate, subtype="PCM_16", format="WAV")
-        except soundfile.LibsndfileError as error:
-            raise StreamError(f"{target} cannot be written ({error})") from error
-        print(f"{len(samples)} samples written to {target}")
+        print(f"{written} samples written to {target}")
 
 
-async def _send(socket: ClientConnection, chunks: AsyncIterator[bytes]) -> None:
-    async for chunk in chunks:
-        await socket.send(chunk)
-    await socket.send('{"type": "end"}')
+@contextlib.contextmanager
+def _writer(target: Path, rate: int, channels: int) -> Iterator[Callable[[Samples], Any]]:
+    try:
+        with soundfile.SoundFile(target, "w", rate, channels, "PCM_16", format="WAV") as file:
+            yield file.write
+    except soundfile.LibsndfileError as error:
+        raise StreamError(f"{target} cannot be written ({error})") from error
 
 
-def _show(message: dict[str, Any]) -> None:
-    match message["type"]:
-        case "stats":
-            if sys.stderr.isatty() or message["seq"] % 50 == 0:
-                end = "\r" if sys.stderr.isatty() else "\n"
-                latency, compute = message["latency_ms"], message["compute_ms"]
-                print(
-                    f"chunk {message['seq']:6d}  latency {latency:7.2f} ms  compute {compute:6.2f} ms", end=end, file=sys.stderr
-                )
-        case "error":
-            raise StreamError(f"{message['message']} ({message['code']})")
-        case _:
-            print(json.dumps(message))
+def _show(kind: str, message: Any) -> None:
+    print(json.dumps({"type": kind, **dataclasses.asdict(message)}))
 
 
-def _file(path: Path) -> tuple[int, int, AsyncIterator[bytes]]:
+def _show_stats(stats: ChunkStats | WindowStats) -> None:
+    if isinstance(stats, ChunkStats) and (sys.stderr.isatty() or stats.seq % 50 == 0):
+        end = "\r" if sys.stderr.isatty() else "\n"
+        line = f"chunk {stats.seq:6d}  latency {stats.latency_ms:7.2f} ms  compute {stats.compute_ms:6.2f} ms"
+        print(line, end=end, file=sys.stderr)
+
+
+def _show_reconnection(event: Reconnection) -> None:
+    line = f"connected again after {event.attempts} attempts, {event.samples_resent} samples sent again: {event.reason}"
+    print(line, file=sys.stderr)
+
+
+def _file(path: Path) -> tuple[int, int, Iterator[Samples]]:
     try:
         audio = soundfile.SoundFile(path)
     except soundfile.LibsndfileError as error:
         raise StreamError(f"{path} cannot be read as audio ({error})") from error
 
-    async def chunks() -> AsyncIterator[bytes]:
+    def chunks() -> Iterator[Samples]:
         begin, sent = time.monotonic(), 0
         with audio:
             for block in audio.blocks(round(audio.samplerate * CHUNK_SECONDS), dtype="int16", always_2d=True):
                 sent += len(block)
-                await asyncio.sleep(max(0.0, begin + sent / audio.samplerate - time.monotonic()))
-                yield block.astype("<i2").tobytes()
+                time.sleep(max(0.0, begin + sent / audio.samplerate - time.monotonic()))
+                yield block if audio.channels > 1 else block[:, 0]
 
     return audio.samplerate, audio.channels, chunks()
 
 
-def _microphone(seconds: float) -> tuple[int, int, AsyncIterator[bytes]]:
-    try:
-        import sounddevice
-    except (ImportError, OSError) as error:
-        raise StreamError('the microphone needs sounddevice: pip install "quietwire[audio]", or name a file') from error
-    try:
-        rate = int(sounddevice.query_devices(kind="input")["default_samplerate"])
-    except sounddevice.PortAudioError as error:
-        raise StreamError(f"no microphone was found ({error}): connect one, or name a file") from error
-
-    async def chunks() -> AsyncIterator[bytes]:
-        loop, queue = asyncio.get_running_loop(), asyncio.Queue[bytes]()
-
-        def take(data: Any, frames: int, when: Any, status: Any) -> None:
-            loop.call_soon_threadsafe(queue.put_nowait, bytes(data))
-
-        block = round(rate * CHUNK_SECONDS)
-        with sounddevice.RawInputStream(rate, block, channels=1, dtype="int16", callback=take):
-            for _ in range(round(seconds / CHUNK_SECONDS)):
-                yield await queue.get()
-
-    return rate, 1, chunks()
+def _microphone(seconds: float) -> tuple[int, int, Iterator[Samples]]:
+    microphone = Microphone(seconds, CHUNK_SECONDS)
+    signal.signal(signal.SIGINT, lambda *_: microphone.stop())  # what was said is still enhanced, written and summed up
+    return microphone.rate, 1, microphone.chunks()
