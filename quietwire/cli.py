@@ -11,6 +11,7 @@ import loadtest.cli
 import quietwire.stream
 import service.benchmark
 import service.cli
+import service.cli_compare
 
 app = typer.Typer(
     name="quietwire",
@@ -20,6 +21,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 service.cli.register(app)
+service.cli_compare.register(app)
 service.benchmark.register(app)
 quietwire.stream.register(app)
 compression.cli.register(app)

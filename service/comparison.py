@@ -122,7 +122,6 @@ def compare(
 
             reports.append(enhance_file(source, target, variant, max_seconds=max_seconds, progress=show))
             if clean is not None:
-                target.seek(0)
                 results.append(read_mono(target, float("inf")))
     scores: list[Scores | None] = [None] * (1 + len(variants))
     notes: list[str] = []
@@ -142,6 +141,7 @@ def read_mono(source: BinaryIO, max_seconds: float) -> Array:
     Raises:
         ServiceError: Not a supported file, too long, empty or damaged.
     """
+    source.seek(0)
     with open_audio(source) as audio:
         rate = audio.samplerate
         resampler = soxr.ResampleStream(rate, SAMPLE_RATE, 1, dtype="float32")

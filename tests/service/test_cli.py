@@ -15,7 +15,7 @@ from .client import noise
 from .files import read, write
 
 ROOT = Path(__file__).parents[2]
-COMMANDS = ["serve", "settings", "enhance", "variants", "benchmark", "stream"]
+COMMANDS = ["serve", "settings", "enhance", "compare", "variants", "benchmark", "stream"]
 
 
 def assert_one_sentence(answer):
