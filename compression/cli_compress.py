@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import functools
-import math
-import time
 from pathlib import Path
 from typing import Annotated
 
@@ -13,6 +10,7 @@ import typer
 from compression.cli_options import (
     PROCESSORS,
     CacheOption,
+    FromOption,
     MinutesOption,
     NoiseOption,
     PairsOption,
@@ -34,9 +32,7 @@ MADE = VARIANTS[1:]
 
 def compress(
     settings: Annotated[Path, typer.Argument(help="What goes, how many bytes may stay, how to train; a TOML file.")],
-    source: Annotated[
-        Path, typer.Option("--from", metavar="CHECKPOINT", help="The trained `original`, made by `quietwire train`.")
-    ],
+    source: FromOption,
     speech: SpeechOption = None,
     noise: NoiseOption = None,
     pairs: PairsOption = None,
@@ -63,18 +59,17 @@ def compress(
     from compression.checkpoint import load_network, training_facts
     from compression.compress import make_variants
     from compression.compress_recipe import check_reachable, load_compress_recipe
-    from compression.sources import Sources, open_recordings
-    from compression.stages import CPU, StoppedError, Workshop
+    from compression.sources import Sources
+    from compression.stages import StoppedError
+    from compression.workshop import open_workshop
 
-    deadline = math.inf if minutes is None else time.monotonic() + 60 * minutes
     torch.set_num_threads(threads)
     recipe, original = load_compress_recipe(settings), load_network(source)
     check_reachable(recipe, original)
     training = Sources(speech, noise, pairs, cache)
     validation = Sources(valid_speech, valid_noise, valid_pairs, cache and cache / "valid")
-    recordings, valid = open_recordings(training, validation, valid_share, CPU)
-    kept = functools.lru_cache(maxsize=None)(valid)  # the same 16 batches again and again
-    shop = Workshop(original, recordings, kept, recipe.mixing, run or Path("runs") / settings.stem, deadline)
+    folder = run or Path("runs") / settings.stem
+    shop = open_workshop(original, recipe.mixing, training, validation, valid_share, folder, minutes)
     try:
         cards = make_variants(shop, recipe, zoo, training_facts(source), only.split(","))
     except StoppedError as stop:

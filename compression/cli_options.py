@@ -17,6 +17,9 @@ from compression.errors import ExtraMissingError
 
 PACKAGES = ("torch", "onnx", "pesq", "pystoi", "matplotlib")
 PROCESSORS = os.cpu_count() or 1
+FromOption = Annotated[
+    Path, typer.Option("--from", metavar="CHECKPOINT", help="The trained `original`, made by `quietwire train`.")
+]
 SpeechOption = Annotated[Path | None, typer.Option(help="Folder of clean speech, a subfolder per speaker.")]
 NoiseOption = Annotated[Path | None, typer.Option(help="Folder of noise.")]
 PairsOption = Annotated[

@@ -10,7 +10,7 @@ from __future__ import annotations
 import copy
 import dataclasses
 import time
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,7 @@ import onnx
 import torch
 from torch import Tensor
 
-from compression.compress_recipe import CompressRecipe
+from compression.compress_recipe import CompressRecipe, PruningSettings
 from compression.errors import CompressionError
 from compression.export import export, to_onnx
 from compression.folding import fold_normalisation
@@ -27,6 +27,7 @@ from compression.losses import distilled_loss
 from compression.packing import byte_account
 from compression.pruning import choose, importance
 from compression.quantization import choose_plan, measure_sensitivity, output_distance
+from compression.recipe import TrainingSettings
 from compression.sharing import fine_tunable, settled
 from compression.stages import Outcome, Record, Stage, Workshop, fingerprint, run_stage, save_record, say
 from models.card import VARIANTS, VariantCard, VariantName, load_card
@@ -94,16 +95,36 @@ def prune_in_rounds(shop: Workshop, recipe: CompressRecipe) -> list[Outcome]:
     for index, (macs_ratio, parameters_ratio) in enumerate(settings.targets(), 1):
         name, last = f"pruned/round-{index}", index == settings.rounds
         ratios = macs_ratio, parameters_ratio
-        done.append(run_stage(shop, _pruning_stage(shop, recipe, name, network, ratios, settings.multiple if last else 1)))
+        multiple = settings.multiple if last else 1
+        done.append(run_stage(shop, pruning_stage(shop, settings, recipe.round_training, name, network, ratios, multiple)))
         network = done[-1].network
     final = Stage("pruned/final", network, {}, recipe.final_training, dict, lambda plan: copy.deepcopy(network))
     return [*done, run_stage(shop, final)]
 
 
-def _pruning_stage(
-    shop: Workshop, recipe: CompressRecipe, name: str, parent: StreamingNetwork, ratios: tuple[float, float], multiple: int
+def pruning_stage(
+    shop: Workshop,
+    settings: PruningSettings,
+    training: TrainingSettings,
+    name: str,
+    parent: StreamingNetwork,
+    ratios: tuple[float, float],
+    multiple: int,
+    trained: bool = True,
 ) -> Stage:
-    settings, training, original = recipe.pruning, recipe.round_training, shop.original
+    """The stage that measures importance, removes units and trains what is left.
+
+    Args:
+        shop: What the stages share.
+        settings: Of the whole pruning; part of what the stage is known by.
+        training: Of this stage; also the batches and the loss for importance.
+        name: Of the stage.
+        parent: What is pruned.
+        ratios: Shares of the multiplications and parameters of ``original`` that stay, at most.
+        multiple: Widths end as multiples of this.
+        trained: Whether a training follows.
+    """
+    original = shop.original
     macs_ratio = min(1.0, ratios[0] * original.macs_per_second() / parent.macs_per_second())
     parameters_ratio = min(1.0, ratios[1] * original.parameter_count() / parent.parameter_count())
 
@@ -124,7 +145,7 @@ def _pruning_stage(
     def apply(plan: Record) -> StreamingNetwork:
         return shrink(parent, {width: torch.tensor(indices) for width, indices in plan["kept"].items()})
 
-    return Stage(name, parent, {"pruning": dataclasses.asdict(settings)}, training, plan, apply)
+    return Stage(name, parent, {"pruning": dataclasses.asdict(settings)}, training, plan, apply, trained=trained)
 
 
 def quantization_stage(
@@ -159,8 +180,23 @@ def _write(shop: Workshop, variant: VariantName, stages: list[Outcome], zoo: Pat
         card = load_card(path.with_suffix(".json"))
         if card.compression.get("network") == fingerprint(last.network):
             return card
+    card = export(last.network, variant, zoo, training, how_made(shop.original, stages, content))
+    save_record(last.path, last.record | {"file": {"bytes": card.bytes, "sha256": card.sha256}})
+    say(f"{variant}: {card.bytes:,} bytes, {card.size_ratio:.2%} of original, in {path}")
+    return card
+
+
+def how_made(original: StreamingNetwork, stages: Sequence[Outcome], content: bytes) -> dict[str, Any]:
+    """What a card says of the compression.
+
+    Args:
+        original: What it began with.
+        stages: All that was done, in order.
+        content: The variant's file.
+    """
+    last = stages[-1]
     made: dict[str, Any] = {
-        "original": fingerprint(shop.original),
+        "original": fingerprint(original),
         "network": fingerprint(last.network),
         "stages": [{key: stage.record[key] for key in ("stage", "settings", "losses", "figures")} for stage in stages],
         "widths": widths(last.network),
@@ -169,10 +205,7 @@ def _write(shop: Workshop, variant: VariantName, stages: list[Outcome], zoo: Pat
     }
     if "bits" in last.record["plan"]:
         made["bits"] = last.record["plan"]["bits"]
-    card = export(last.network, variant, zoo, training, made)
-    save_record(last.path, last.record | {"file": {"bytes": card.bytes, "sha256": card.sha256}})
-    say(f"{variant}: {card.bytes:,} bytes, {card.size_ratio:.2%} of original, in {path}")
-    return card
+    return made
 
 
 def ticker(label: str) -> Callable[[int, int], None]:

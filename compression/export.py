@@ -105,21 +105,44 @@ def export(
     Raises:
         ExportError: The graph does not compute what the network computes, or there is no ``original`` to compare with.
     """
-    content = to_onnx(network, variant).SerializeToString()
-    check_against_torch(network, content)
     target = folder / network.family / f"{variant}.onnx"
-    target.parent.mkdir(parents=True, exist_ok=True)
     original = target.with_name("original.onnx")
-    size = len(content)
     if variant != "original" and not original.exists():
         raise ExportError(f"{original} is missing, and sizes are compared with it: export `original` first")
-    ratio = 1.0 if variant == "original" else size / original.stat().st_size
+    whole = None if variant == "original" else original.stat().st_size
+    return write_variant(network, variant, target, whole, training, compression)
+
+
+def write_variant(
+    network: StreamingNetwork,
+    variant: VariantName,
+    target: Path,
+    whole: int | None,
+    training: dict[str, Any],
+    compression: dict[str, Any],
+) -> VariantCard:
+    """Write a variant to any path that ends in ``.onnx``, and its card beside it; ``export`` does so in a zoo.
+
+    Args:
+        network: Trained, in float32, on the CPU.
+        variant: What its metadata and card call it.
+        target: The file; folders are made.
+        whole: Bytes of ``original``; None where this is the original.
+        training: How the network was trained, for the card.
+        compression: How it was compressed, for the card.
+
+    Raises:
+        ExportError: The graph does not compute what the network computes.
+    """
+    content = to_onnx(network, variant).SerializeToString()
+    check_against_torch(network, content)
+    target.parent.mkdir(parents=True, exist_ok=True)
     card = VariantCard(
         model=network.family,
         variant=variant,
         sha256=hashlib.sha256(content).hexdigest(),
-        bytes=size,
-        size_ratio=ratio,
+        bytes=len(content),
+        size_ratio=1.0 if whole is None else len(content) / whole,
         parameters=network.parameter_count(),
         macs_per_second=network.macs_per_second(),
         algorithmic_latency_ms=network.latency_samples / network.sample_rate * 1000,

@@ -18,6 +18,7 @@ from models.network import StreamingNetwork
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
 
+ANY_LENGTH = {"length": "any"}  # metadata of a field whose list may have any length
 Settings = TypeVar("Settings", bound="DataclassInstance")
 
 
@@ -165,6 +166,8 @@ def read_tables(path: Path) -> dict[str, Any]:
 def settings_from(kind: type[Settings], table: Any, name: str) -> Settings:
     """A dataclass from a TOML table, every entry of the same kind as its default.
 
+    A list has as many values as its default, or any number where the field's metadata are ``ANY_LENGTH``.
+
     Raises:
         TypeError: Not a table, or an entry of another kind.
         ValueError: An entry that is unknown or out of range; the message names the table.
@@ -172,12 +175,16 @@ def settings_from(kind: type[Settings], table: Any, name: str) -> Settings:
     if not isinstance(table, dict):
         raise TypeError(f"{name} must be a table: write [{name}]")
     defaults = {field.name: field.default for field in dataclasses.fields(kind)}
+    free = {field.name for field in dataclasses.fields(kind) if field.metadata == ANY_LENGTH}
     entries = {}
     for key, value in table.items():
         if key not in defaults:
             raise ValueError(f"unknown entry {key!r} in [{name}]; use {', '.join(defaults)}")
         entries[key] = tuple(value) if isinstance(value, list) else value
-        if not _alike(entries[key], defaults[key]):
+        like: Any = defaults[key]
+        if key in free and isinstance(entries[key], tuple):
+            like = like[:1] * len(entries[key])
+        if not _alike(entries[key], like):
             raise TypeError(f"{key} in [{name}] must be of the kind of {_shown(defaults[key])}, not {_shown(entries[key])}")
     try:
         return kind(**entries)

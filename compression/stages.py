@@ -88,6 +88,7 @@ class Stage:
         plan: Measures and chooses; gives JSON values.
         apply: Makes the network to be trained of the plan, the same at every call, and not run by it.
         settle: Makes the plain network of the trained one.
+        trained: Whether there is a training; where not, ``training`` only says what losses are measured with.
     """
 
     name: str
@@ -97,6 +98,12 @@ class Stage:
     plan: Callable[[], Record]
     apply: Callable[[Record], StreamingNetwork]
     settle: Callable[[StreamingNetwork], StreamingNetwork] = lambda network: network
+    trained: bool = True
+
+    @property
+    def steps(self) -> int:
+        """Of the training."""
+        return self.training.steps if self.trained else 0
 
 
 @dataclasses.dataclass(frozen=True)
@@ -117,7 +124,8 @@ def run_stage(shop: Workshop, stage: Stage) -> Outcome:
         StoppedError: It was stopped half-way.
     """
     path = shop.folder / stage.name / "stage.json"
-    settings = {**stage.settings, "training": dataclasses.asdict(stage.training), "mixing": dataclasses.asdict(shop.mixing)}
+    training = {**dataclasses.asdict(stage.training), "steps": stage.steps}
+    settings = {**stage.settings, "training": training, "mixing": dataclasses.asdict(shop.mixing)}
     inputs = json.loads(json.dumps({"stage": stage.name, "parent": fingerprint(stage.parent), "settings": settings}))
     record = _found(path, inputs)
     if "figures" not in record and time.monotonic() >= shop.deadline:
@@ -133,16 +141,13 @@ def run_stage(shop: Workshop, stage: Stage) -> Outcome:
             record["losses"] = {"original": shop.original_loss(stage.training), "before": shop.loss(start, stage.training)}
             record["sizes"] = _sizes(start, shop.original)
             save_record(path, record)
-        say(f"{stage.name}: {_shown(record['sizes'])}, {_losses(record['losses'])}, {stage.training.steps} steps to train")
-        record["figures"] = _train(shop, stage, network, path.parent)
-    best = path.with_name("best.pt")
-    try:
-        network.load_state_dict(load_checkpoint(best)["average"])
-    except RuntimeError as error:
-        raise CheckpointError(f"{best} does not fit the plan beside it: remove the folder {best.parent}") from error
+        say(f"{stage.name}: {_shown(record['sizes'])}, {_losses(record['losses'])}, {stage.steps} steps to train")
+        record["figures"] = _train(shop, stage, network, path.parent) if stage.trained else {"steps": 0}
+    if stage.trained:
+        _load_best(network, path.with_name("best.pt"))
     network = stage.settle(network).eval()
     if "after" not in record["losses"]:
-        record["losses"]["after"] = shop.loss(network, stage.training)
+        record["losses"]["after"] = shop.loss(network, stage.training) if stage.trained else record["losses"]["before"]
         save_record(path, record)
         say(f"{stage.name}: done, {_shown(record['sizes'])}, {_losses(record['losses'])}")
     return Outcome(path, record, network)
@@ -183,6 +188,14 @@ def _train(shop: Workshop, stage: Stage, network: StreamingNetwork, folder: Path
     if trainer.step < stage.training.steps:
         raise StoppedError(f"stopped in {stage.name} after {trainer.step} of {stage.training.steps} steps")
     return {"steps": trainer.step, "hours_of_mixtures": round(trainer.hours, 2)}
+
+
+def _load_best(network: StreamingNetwork, path: Path) -> None:
+    """Give a network the weights that validated best."""
+    try:
+        network.load_state_dict(load_checkpoint(path)["average"])
+    except RuntimeError as error:
+        raise CheckpointError(f"{path} does not fit the plan beside it: remove the folder {path.parent}") from error
 
 
 def save_record(path: Path, record: Record) -> None:

@@ -37,6 +37,21 @@ def voice() -> Callable[..., np.ndarray]:
     return _voice
 
 
+@pytest.fixture(scope="session")
+def recordings(tmp_path_factory: pytest.TempPathFactory, voice: Callable[..., np.ndarray]) -> Path:
+    """A folder with ``speech`` of two speakers and a ``noise``; to be read only."""
+    import soundfile
+
+    folder = tmp_path_factory.mktemp("recordings")
+    (folder / "noise").mkdir()
+    hiss = 0.05 * np.random.default_rng(1).standard_normal(32000).astype(np.float32)
+    soundfile.write(folder / "noise/hiss.wav", hiss, 16000)
+    for index, name in enumerate(("anna", "bert")):
+        (folder / "speech" / name).mkdir(parents=True)
+        soundfile.write(folder / f"speech/{name}/1.flac", 0.5 * voice(2, index), 16000)
+    return folder
+
+
 def _random_network(family: str) -> StreamingNetwork:
     import torch
     from torch import nn

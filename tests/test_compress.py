@@ -4,27 +4,20 @@ import json
 import signal
 from pathlib import Path
 
-import numpy as np
 import pytest
-import soundfile
-import torch
 import typer
 from typer.testing import CliRunner, Result
 
 from compression import cli, stages
-from compression.checkpoint import load_checkpoint, load_network, save_checkpoint
+from compression.checkpoint import load_checkpoint, load_network
 from compression.errors import CheckpointError, CompressionError, RecipeError
 from compression.export import export
-from compression.mixing import MixingSettings
-from compression.recipe import Recipe, TrainingSettings
 from compression.train import Trainer
 from models.card import load_card
 from models.zoo import load_zoo
 
-NETWORKS = {
-    "crn": {"channels": 16, "subband_channels": 16, "subband_units": [16], "fullband_units": [16], "depth": 1},
-    "fcn": {"filters": [10, 10]},
-}
+from .untrained import checkpoint
+
 TRAINING = "seed = 2\nsteps = 2\ncooldown = 1\nwarmup = 1\nbatch = 2\nseconds = 0.25\nvalidate_every = 2\n"
 SETTINGS = f"""
 [pruning]
@@ -46,30 +39,9 @@ sensitivity_seconds = 0.5
 MADE = ("pruned", "quantized", "combined")
 
 
-@pytest.fixture(scope="module")
-def recordings(tmp_path_factory: pytest.TempPathFactory, voice) -> Path:
-    """Two speakers and a noise."""
-    folder = tmp_path_factory.mktemp("recordings")
-    (folder / "noise").mkdir()
-    hiss = 0.05 * np.random.default_rng(1).standard_normal(32000).astype(np.float32)
-    soundfile.write(folder / "noise/hiss.wav", hiss, 16000)
-    for index, name in enumerate(("anna", "bert")):
-        (folder / "speech" / name).mkdir(parents=True)
-        soundfile.write(folder / f"speech/{name}/1.flac", 0.5 * voice(2, index), 16000)
-    return folder
-
-
 @pytest.fixture(autouse=True)
 def one_validation_batch(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(stages, "VALIDATION_BATCHES", 1)
-
-
-def checkpoint(folder: Path, family: str, seed: int = 1) -> Path:
-    """Of a network that has seen nothing."""
-    recipe = Recipe({"family": family, **NETWORKS[family]}, TrainingSettings(seed=seed), MixingSettings())
-    path = folder / f"{family}-{seed}.pt"
-    save_checkpoint(path, Trainer(recipe, None, None, folder / "none", torch.device("cpu")).content())
-    return path
 
 
 def settings(folder: Path, text: str = SETTINGS) -> Path:

@@ -1,0 +1,25 @@
+"""Checkpoints of small networks that have seen nothing, for what is done with trained ones."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+
+from compression.checkpoint import save_checkpoint
+from compression.mixing import MixingSettings
+from compression.recipe import Recipe, TrainingSettings
+from compression.train import Trainer
+
+NETWORKS = {
+    "crn": {"channels": 16, "subband_channels": 16, "subband_units": [16], "fullband_units": [16], "depth": 1},
+    "fcn": {"filters": [10, 10]},
+}
+
+
+def checkpoint(folder: Path, family: str, seed: int = 1) -> Path:
+    """Write one; gives its path."""
+    recipe = Recipe({"family": family, **NETWORKS[family]}, TrainingSettings(seed=seed), MixingSettings())
+    path = folder / f"{family}-{seed}.pt"
+    save_checkpoint(path, Trainer(recipe, None, None, folder / "none", torch.device("cpu")).content())
+    return path
