@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from compression.peers import Peer, Reference, reference
 from compression.report import LOST, Report, System
+from compression.report_sweep import AS_THE_PAPER
 from compression.result import DIGITS, TITLES
 from models.card import Family, Score
 from models.measures import MEASURES
@@ -32,8 +33,7 @@ def tables(report: Report) -> list[Table]:
     for family in report.families:
         made.append(_family_table(report, family, data))
         if points := report.sweep(family):
-            title, header = f"{family}: sweep", _header("settings")
-            made.append(Table(title, header, tuple(_row(report, system) for system in points)))
+            made.append(_sweep_table(report, family, points))
     return [*made, _peer_table(report, data)]
 
 
@@ -83,6 +83,16 @@ def _family_table(report: Report, family: Family, data: Reference) -> Table:
         "log2(k)/32 of the weights that are kept and nothing else; ours counts every byte of the file.",
     )
     return Table(family, _header("variant"), tuple(rows), notes)
+
+
+def _sweep_table(report: Report, family: Family, points: Sequence[System]) -> Table:
+    counted = any(AS_THE_PAPER in system.label for system in points)
+    note = (
+        f"A size {AS_THE_PAPER} is log2(k)/32 of the share of weights that are kept, and nothing else. Bytes and size % are "
+        "those of the file, in which zeroed kernels take their place like all others: they save neither bytes nor time."
+    )
+    rows = tuple(_row(report, system) for system in points)
+    return Table(f"{family}: sweep", _header("settings"), rows, (note,) if counted else ())
 
 
 def _peer_table(report: Report, data: Reference) -> Table:
