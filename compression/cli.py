@@ -1,4 +1,5 @@
-"""The offline commands of `quietwire`: `train`, `export`, `compress`, `checkpoint`, `evaluate`, `report` and `picture`.
+"""The offline commands of `quietwire`: `train`, `export`, `compress`, `sweep`, `checkpoint`, `evaluate`, `report`
+and `picture`.
 
 torch and the other packages of the extra ``compression`` are imported when a command runs, so that `quietwire --help`
 works without them.
@@ -32,6 +33,7 @@ from compression.cli_options import (
     require_extra,
 )
 from compression.cli_report import report
+from compression.cli_sweep import sweep
 from compression.errors import (
     CheckpointError,
     CompressionError,
@@ -62,7 +64,7 @@ USER_ERRORS: tuple[type[Exception], ...] = (
 
 def register(app: typer.Typer) -> None:
     """Add the offline commands to an application."""
-    for command in (train, export, compress, checkpoint, evaluate, report, picture):
+    for command in (train, export, compress, sweep, checkpoint, evaluate, report, picture):
         app.command()(command)
 
 

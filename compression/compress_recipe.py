@@ -19,9 +19,10 @@ from compression.mixing import MixingSettings
 from compression.pruning import choose, schedule
 from compression.quantization import HALF, WIDTHS, Plan, plan_bytes, stored_bytes
 from compression.recipe import TrainingSettings, read_tables, settings_from
+from compression.sweep_settings import SweepSettings
 from models.network import StreamingNetwork
 
-TABLES = ("pruning", "quantization", "mixing")
+TABLES = ("pruning", "quantization", "mixing", "sweep")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -80,7 +81,7 @@ class QuantizationSettings:
 
 @dataclasses.dataclass(frozen=True)
 class CompressRecipe:
-    """A parsed settings file of `quietwire compress`.
+    """A parsed settings file of `quietwire compress` and `quietwire sweep`.
 
     Attributes:
         pruning: What goes.
@@ -89,6 +90,7 @@ class CompressRecipe:
         quantization: Budgets.
         centroid_training: Training of the centroids.
         mixing: Of speech and noise, everywhere.
+        sweep: What `quietwire sweep` makes; None where the file does not say.
     """
 
     pruning: PruningSettings
@@ -97,6 +99,7 @@ class CompressRecipe:
     quantization: QuantizationSettings
     centroid_training: TrainingSettings
     mixing: MixingSettings
+    sweep: SweepSettings | None = None
 
 
 def load_compress_recipe(path: Path) -> CompressRecipe:
@@ -108,7 +111,7 @@ def load_compress_recipe(path: Path) -> CompressRecipe:
     tables = read_tables(path)
     try:
         if unknown := set(tables) - set(TABLES):
-            raise ValueError(f"unknown table [{min(unknown)}]; use [pruning], [quantization] and [mixing]")
+            raise ValueError(f"unknown table [{min(unknown)}]; use [pruning], [quantization], [mixing] and [sweep]")
         pruning, (rounds, final) = _split(tables, "pruning", "training", "final")
         quantization, (centroids,) = _split(tables, "quantization", "training")
         recipe = CompressRecipe(
@@ -118,6 +121,7 @@ def load_compress_recipe(path: Path) -> CompressRecipe:
             settings_from(QuantizationSettings, quantization, "quantization"),
             settings_from(TrainingSettings, {"weight_decay": 0.0} | centroids, "quantization.training"),
             settings_from(MixingSettings, tables.get("mixing", {}), "mixing"),
+            settings_from(SweepSettings, tables["sweep"], "sweep") if "sweep" in tables else None,
         )
         if recipe.centroid_training.weight_decay:
             raise ValueError("weight_decay in [quantization.training] must be 0: it would pull centroids towards zero")
@@ -144,20 +148,29 @@ def smallest_plan(network: StreamingNetwork) -> Plan:
     return {name: min((*WIDTHS, HALF), key=lambda bits: stored_bytes(size, bits)) for name, size in sizes.items()}
 
 
+def prune_at_random(network: StreamingNetwork, macs_ratio: float, parameters_ratio: float, multiple: int) -> StreamingNetwork:
+    """A network of the widths that pruning leaves, about; the weights mean nothing.
+
+    Raises:
+        ValueError: The ratios cannot be reached.
+    """
+    generator = torch.Generator().manual_seed(0)
+    scores = {name: torch.rand(width, generator=generator) for name, width in widths(network).items()}
+    kept = choose(network, scores, macs_ratio, parameters_ratio, multiple=multiple)
+    return with_widths(network, {name: len(indices) for name, indices in kept.items()})
+
+
 def check_reachable(recipe: CompressRecipe, network: StreamingNetwork) -> None:
     """Refuse what this network cannot be compressed to, by pruning a trial copy with random importance.
 
     Raises:
         RecipeError: The pruning ratios or a budget of bytes cannot be reached; the message names the entry.
     """
-    generator = torch.Generator().manual_seed(0)
-    scores = {name: torch.rand(width, generator=generator) for name, width in widths(network).items()}
     settings, budgets = recipe.pruning, recipe.quantization
     try:
-        kept = choose(network, scores, settings.macs_ratio, settings.parameters_ratio, multiple=settings.multiple)
+        pruned = prune_at_random(network, settings.macs_ratio, settings.parameters_ratio, settings.multiple)
     except ValueError as error:
         raise RecipeError(f"macs_ratio or parameters_ratio in [pruning] is too small for this network: {error}") from error
-    pruned = with_widths(network, {name: len(indices) for name, indices in kept.items()})
     whole = len(to_onnx(network, "original").SerializeToString())
     for entry, share, trial in (("budget", budgets.budget, network), ("combined_budget", budgets.combined_budget, pruned)):
         least = plan_bytes(trial, smallest_plan(trial))

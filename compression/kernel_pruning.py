@@ -9,6 +9,8 @@ ordinary hardware no time is saved; what is shipped is pruned by whole filters (
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor, nn
 
@@ -56,6 +58,19 @@ def remaining(network: Fcn) -> tuple[int, int]:
     """Weights of kernels that are not zero, and all weights."""
     left = sum(int(conv.weight.detach().ne(0).any(2).sum()) * conv.weight.shape[2] for conv in network.convs)
     return left, sum(conv.weight.numel() for conv in network.convs)
+
+
+def paper_ratio(kept: float, centroids: int | None = None) -> float:
+    """Size over that of the original as the paper counts: a 32-bit weight becomes an index of log2(k) bits, and nothing else.
+
+    Their 10.03 % are 80.2 % of the weights with 16 centroids. Tables, biases, where the zeros are and the file around it
+    all are for free.
+
+    Args:
+        kept: Share of the weights that are not in zeroed kernels.
+        centroids: k; None where weights stay as they are.
+    """
+    return kept if centroids is None else kept * math.log2(centroids) / 32
 
 
 def _hidden(network: Fcn) -> list[nn.Conv1d]:

@@ -17,7 +17,7 @@ from torch.nn.utils import parametrize
 from compression.errors import CompressionError
 from compression.folding import fold_normalisation, stored_parameters
 from compression.packing import Array, Codebook
-from compression.quantization import HALF, quantize
+from compression.quantization import HALF, quantize, stored_bytes
 from compression.recipe import build_network
 from models.network import StreamingNetwork
 
@@ -99,6 +99,28 @@ def fine_tunable(
         parametrization = CodebookParametrization(indices, len(book.table))
         parametrize.register_parametrization(shared.get_submodule(layer), attribute, parametrization)
     return shared
+
+
+@torch.no_grad()
+def share_uniformly(network: StreamingNetwork, centroids: int, keep_zeros: bool = False) -> StreamingNetwork:
+    """A plain copy with ``centroids`` values in every tensor that a table makes smaller; the others, biases, in half precision.
+
+    Args:
+        network: Trained.
+        centroids: A power of 2, 2 to 256.
+        keep_zeros: Weights that are exactly 0 stay so and take part in no cluster; 0 is then a value beside the centroids.
+
+    Raises:
+        ValueError: As for ``quantize``; also where the network has nothing but zeros in a tensor.
+    """
+    bits = (centroids - 1).bit_length()
+    shared = fold_normalisation(network)
+    for parameter in stored_parameters(shared).values():
+        if stored_bytes(parameter.numel(), bits) < stored_bytes(parameter.numel(), HALF):
+            chosen = parameter.ne(0) if keep_zeros else torch.ones_like(parameter, dtype=torch.bool)
+            book = quantize(parameter[chosen].cpu().numpy(), bits)
+            parameter[chosen] = torch.from_numpy(book.table[book.indices]).to(parameter.device)
+    return settled(shared)
 
 
 def tables_of(network: StreamingNetwork) -> dict[str, Codebook]:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 import torch
 
-from compression.kernel_pruning import remaining, sparsity, surviving, zero
+from compression.kernel_pruning import paper_ratio, remaining, sparsity, surviving, zero
+from compression.sharing import share_uniformly
 from models.fcn import Fcn, FcnConfig
 
 
@@ -51,3 +52,21 @@ def test_a_lower_threshold_prunes_more() -> None:
 def test_a_threshold_that_is_no_share_is_refused() -> None:
     with pytest.raises(ValueError, match="between 0 and 1"):
         surviving(network(), 1.0)
+
+
+def test_zeroed_kernels_stay_zero_beside_k_centroids() -> None:
+    net = network().eval()
+    with torch.no_grad():
+        net.convs[1].weight[2, 0] *= 0.01
+    zero(net, surviving(net, 0.9))
+    shared = share_uniformly(net, 8, keep_zeros=True).convs[1].weight
+    assert not shared[2, 0].any()
+    assert len(shared.unique()) == 9
+    assert shared.count_nonzero() == 8 * 55
+    assert len(share_uniformly(net, 8).convs[1].weight.unique()) == 8
+
+
+def test_the_papers_count_is_that_of_its_published_size() -> None:
+    assert paper_ratio(0.8024, 16) == pytest.approx(0.1003)
+    assert paper_ratio(0.8024) == 0.8024
+    assert paper_ratio(1.0, 256) == 0.25
