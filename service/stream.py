@@ -66,7 +66,8 @@ class EnhancementStream:
         self._up = StreamResampler(variant.sample_rate, sample_rate, channels)
         self._limit = AttenuationLimit(attenuation_limit_db, sample_rate)
         self._pending, self._dry, self._wet = SampleFifo(channels), SampleFifo(channels), SampleFifo(channels)
-        self._history = np.zeros((channels, 0), dtype=np.float32)
+        self._history: deque[Array] = deque()  # what was handed over lately, for a variant that has to warm up
+        self._remembered = 0
         self._hop = variant.hop
         self._fed = 0  # position at the model's rate up to which hops were handed over
         self._mixed = 0  # the same, up to which output was taken
@@ -144,12 +145,12 @@ class EnhancementStream:
                 self._retire(self._paths.pop())
             else:
                 begin = max(begin, newest.begin + FADE)
-        start = max(self._fed - self._history.shape[1], (begin - WARM_UP) // self._hop * self._hop, 0)
+        start = max(self._fed - self._remembered, (begin - WARM_UP) // self._hop * self._hop, 0)
         start = min(start, self._fed)
         path = self._path(variant, start, begin)
         self._paths.append(path)
         if self._fed > start:
-            path.submit(self._history[:, start - self._fed :], self._deadline())
+            path.submit(np.concatenate(self._history, axis=1)[:, start - self._fed :], self._deadline())
 
     def finish(self) -> None:
         """No more input: feed as much silence as it takes to get the last sample out."""
@@ -184,13 +185,19 @@ class EnhancementStream:
         if not count:
             return
         hops = self._pending.take(count)
-        self._history = np.concatenate([self._history, hops], axis=1)[:, -WARM_UP:]
+        self._remember(hops)
         deadline = self._deadline()
         for path, following in itertools.zip_longest(self._paths, itertools.islice(self._paths, 1, None)):
             # a path that is being left is still needed until the cross-fade is through its delay
             if following is None or path.fed < following.begin + FADE + path.variant.delay + self._hop:
                 path.submit(hops, deadline)
         self._fed += count
+
+    def _remember(self, hops: Array) -> None:
+        self._history.append(hops)
+        self._remembered += hops.shape[1]
+        while self._remembered - self._history[0].shape[1] >= WARM_UP:
+            self._remembered -= self._history.popleft().shape[1]
 
     def _advance(self) -> None:
         """Take what the paths have, in order, cross-fading where one hands over to the next."""
