@@ -26,7 +26,7 @@ from compression.cli_options import (
 
 
 def sweep(
-    settings: Annotated[Path, typer.Argument(help="As for `quietwire compress`, with a table [sweep]; a TOML file.")],
+    settings: Annotated[Path, typer.Argument(help="As for `quietwire compress`, with a table `sweep`; a TOML file.")],
     source: FromOption,
     out: Annotated[Path, typer.Option(help="Folder for the points, for `quietwire report --sweep`.")],
     speech: SpeechOption = None,
