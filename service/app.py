@@ -6,23 +6,21 @@ import contextlib
 import logging
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
-from pathlib import Path
 
 import uvicorn
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
-from fastapi.responses import FileResponse, JSONResponse, Response
+from fastapi.responses import JSONResponse, Response
 from starlette.exceptions import HTTPException
 
 from models.zoo import Zoo, load_zoo
-from service import http, http_compare, websocket
+from service import http, http_compare, pages, websocket
 from service.errors import STATUSES, Code, ServiceError
 from service.runtime import Runtime
 from service.settings import Settings
 from service.transport import Transport
 
-OPEN_PATHS = {"/", "/healthz", "/readyz", "/docs", "/openapi.json"}
-PAGE = Path(__file__).parent / "web" / "index.html"
+OPEN_PATHS = {"/healthz", "/readyz", "/docs", "/openapi.json"}
 log = logging.getLogger(__name__)
 
 
@@ -44,6 +42,7 @@ def create_app(settings: Settings, zoo: Zoo | None = None) -> FastAPI:
             app.state.runtime.stop()
 
     app = FastAPI(title="Quietwire", description="Streaming real-time speech denoising.", lifespan=lifespan)
+    app.state.worker_metrics = None  # one of several processes puts its own here
     app.include_router(http.router)
     app.include_router(http_compare.router)
     app.include_router(websocket.router)
@@ -52,11 +51,7 @@ def create_app(settings: Settings, zoo: Zoo | None = None) -> FastAPI:
     app.add_exception_handler(RequestValidationError, _validation_error)
     app.add_exception_handler(HTTPException, _http_exception)
     app.add_exception_handler(Exception, _unexpected)
-
-    @app.get("/", include_in_schema=False)
-    async def page() -> FileResponse:
-        return FileResponse(PAGE)
-
+    pages.mount(app)
     return app
 
 
@@ -64,7 +59,7 @@ async def _authorize(request: Request, call_next: Callable[[Request], Awaitable[
     runtime: Runtime = request.app.state.runtime
     try:
         runtime.check_origin(request.headers)
-        if request.url.path not in OPEN_PATHS:
+        if request.url.path not in OPEN_PATHS and not pages.is_open(request.url.path):
             runtime.authorize(request.headers, request.query_params.get("token"))
     except ServiceError as error:
         return _answer(request, error)
@@ -118,13 +113,22 @@ class Server(uvicorn.Server):
         await super().startup(sockets)
         self._listening(self.servers[0].sockets[0].getsockname()[1])
 
+    async def drain(self) -> None:
+        """Let streams finish."""
+        await self.application.state.runtime.drain()
+
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Drain, then stop as uvicorn does."""
-        app = self.config.loaded_app
-        while not isinstance(app, FastAPI):  # uvicorn wraps the application
-            app = app.app
-        await app.state.runtime.drain()
+        await self.drain()
         await super().shutdown(sockets)
+
+    @property
+    def application(self) -> FastAPI:
+        """Ours, without what uvicorn wraps it in."""
+        app = self.config.loaded_app
+        while not isinstance(app, FastAPI):
+            app = app.app
+        return app
 
 
 def make_server(settings: Settings, zoo: Zoo | None = None, listening: Callable[[int], None] = lambda port: None) -> Server:
@@ -135,8 +139,13 @@ def make_server(settings: Settings, zoo: Zoo | None = None, listening: Callable[
         zoo: Loaded variants.
         listening: Called with the port once connections are taken.
     """
-    config = uvicorn.Config(
-        create_app(settings, zoo),
+    return Server(server_config(settings, create_app(settings, zoo)), listening)
+
+
+def server_config(settings: Settings, app: FastAPI) -> uvicorn.Config:
+    """How uvicorn is to serve the application."""
+    return uvicorn.Config(
+        app,
         host=settings.host,
         port=settings.port,
         ws=Transport,
@@ -148,4 +157,3 @@ def make_server(settings: Settings, zoo: Zoo | None = None, listening: Callable[
         timeout_graceful_shutdown=5,
         server_header=False,
     )
-    return Server(config, listening)

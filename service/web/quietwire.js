@@ -1,0 +1,137 @@
+// Quietwire for any web page:
+//
+//   import { Quietwire, openMicrophone } from "https://your-server/web/quietwire.js";
+//   const quietwire = new Quietwire({ variant: "combined" });
+//   const clean = await quietwire.start(await openMicrophone()); // a MediaStream: play it, record it, send it to a call
+//
+// See docs/javascript.md.
+
+import { EnhancementStream, defaultServer } from "./stream.js";
+
+export { EnhancementStream };
+
+const MAX_RATE = 48000;
+const CHUNK_SECONDS = 0.01; // the models' hop: longer chunks would only wait
+
+/** The microphone as it is: the browser's own processing would be denoised a second time. */
+export function openMicrophone(deviceId) {
+  if (!navigator.mediaDevices?.getUserMedia) {
+    throw new DOMException("The microphone needs a page from https or from localhost.", "SecurityError");
+  }
+  const audio = { echoCancellation: false, noiseSuppression: false, autoGainControl: false, channelCount: { ideal: 1 } };
+  if (deviceId) audio.deviceId = { exact: deviceId };
+  return navigator.mediaDevices.getUserMedia({ audio });
+}
+
+/** An AudioContext at the device's own rate, or at the highest that the service takes. */
+export function openContext() {
+  const context = new AudioContext({ latencyHint: "interactive" });
+  if (context.sampleRate <= MAX_RATE) return context;
+  context.close();
+  return new AudioContext({ latencyHint: "interactive", sampleRate: MAX_RATE });
+}
+
+/** Every loaded variant with its size and quality, as in `GET /variants`. */
+export async function listVariants({ server = defaultServer(), token } = {}) {
+  const headers = token ? { Authorization: `Bearer ${token}` } : {};
+  const answer = await fetch(new URL("variants", server), { headers });
+  if (!answer.ok) throw new Error((await answer.json()).message);
+  return (await answer.json()).variants;
+}
+
+/**
+ * Denoises a MediaStream or an AudioNode live.
+ *
+ * Events (`event.detail`): `state` {state, message?, retryMs?}, `ready`, `configured`, `stats`, `summary` (the server's
+ * messages), `input` and `output` {samples, position}, `roundtrip` {ms}, `playout` {bufferedMs, late, step}.
+ */
+export class Quietwire extends EventTarget {
+  #options;
+  #source = null;
+  #capture = null;
+  #playout = null;
+  #position = 0;
+
+  /** @param {object} options server, model, variant, attenuationLimitDb, token, and an AudioContext as `context`. */
+  constructor(options = {}) {
+    super();
+    this.#options = options;
+    this.context = options.context ?? null;
+    this.stream = null;
+    this.output = null; // the AudioNode with the enhanced signal, once started
+  }
+
+  /** Start with a MediaStream or an AudioNode; gives a MediaStream of the enhanced signal. */
+  async start(source) {
+    this.context ??= openContext();
+    const { context } = this;
+    await Promise.all([context.resume(), context.audioWorklet.addModule(new URL("worklet.js", import.meta.url))]);
+    const rate = context.sampleRate;
+    this.#capture = new AudioWorkletNode(context, "quietwire-capture", {
+      numberOfOutputs: 0,
+      channelCount: 1,
+      channelCountMode: "explicit", // stereo is mixed down
+      processorOptions: { chunkSamples: Math.round(rate * CHUNK_SECONDS) },
+    });
+    this.#playout = new AudioWorkletNode(context, "quietwire-playout", { numberOfInputs: 0, outputChannelCount: [1] });
+    this.stream = new EnhancementStream({ ...this.#options, sampleRate: rate });
+    this.#wire();
+    this.stream.open();
+    this.replaceSource(source);
+    this.output = this.#playout;
+    const destination = new MediaStreamAudioDestinationNode(context, { channelCount: 1 });
+    this.output.connect(destination);
+    return destination.stream;
+  }
+
+  /** Go on with another microphone or node, without a new connection. */
+  replaceSource(source) {
+    this.#source?.disconnect(this.#capture);
+    this.#source = source instanceof AudioNode ? source : new MediaStreamAudioSourceNode(this.context, { mediaStream: source });
+    this.#source.connect(this.#capture);
+  }
+
+  /** Change model, variant or attenuationLimitDb (0 is a bypass with the same delay) while the sound goes on. */
+  configure(changes) {
+    Object.assign(this.#options, changes);
+    this.stream?.configure(changes);
+  }
+
+  /** Stop; gives the server's summary. Tracks and a context that were handed in are left to their owner. */
+  async stop() {
+    if (!this.stream) return null;
+    this.#source?.disconnect(this.#capture);
+    const summary = await this.stream.end();
+    for (const node of [this.#capture, this.#playout]) {
+      node.port.postMessage("stop");
+      node.disconnect();
+    }
+    if (!this.#options.context) {
+      await this.context.close();
+      this.context = null;
+    }
+    this.stream = this.output = this.#source = null;
+    return summary;
+  }
+
+  #wire() {
+    const { stream } = this;
+    this.#capture.port.onmessage = ({ data }) => {
+      this.#emit("input", { samples: data, position: this.#position });
+      this.#position += data.length;
+      stream.send(data);
+    };
+    this.#playout.port.onmessage = ({ data }) => this.#emit("playout", data);
+    stream.addEventListener("audio", ({ detail }) => {
+      this.#emit("output", detail);
+      this.#playout.port.postMessage(detail.samples);
+    });
+    for (const type of ["state", "ready", "configured", "stats", "summary", "error", "roundtrip"]) {
+      stream.addEventListener(type, ({ detail }) => this.#emit(type, detail));
+    }
+  }
+
+  #emit(type, detail) {
+    this.dispatchEvent(new CustomEvent(type, { detail }));
+  }
+}
