@@ -1,9 +1,9 @@
 """``crn`` as an ONNX graph: audio in, audio out, transforms included.
 
 The transforms are products with cosine matrices that the graph computes from two ranges when the session is made, so
-they cost a few bytes. Convolutions along frequency become matrix products over neighbouring bands. Spectra and masks
-are planes ``[frames, batch, 2, bins]``, for element by element a runtime is fast only along a long last dimension; all
-else is ``[frames, batch, bands, channels]``.
+they cost a few bytes. Values are laid out as the runtime is fastest with them: spectra and masks as planes
+``[frames, batch, 2, bins]`` (element by element, only a long last dimension is fast), convolutions as images of one line
+``[frames * batch, channels, 1, bands]``, the recurrent blocks as rows ``[frames * batch * bands, channels]``.
 """
 
 from __future__ import annotations
@@ -32,12 +32,6 @@ def fold(weight: Array, norm: nn.BatchNorm1d) -> tuple[Array, Array]:
     shift = as_array(norm.bias) - as_array(norm.running_mean) * scale
     repeats = weight.shape[1] // len(scale)
     return weight * np.tile(scale, repeats), np.tile(shift, repeats)
-
-
-def conv_matrix(conv: FrequencyConv, planes: bool = False) -> Array:
-    """A convolution's weight as ``[taps * inputs, outputs]``, or ``[inputs * taps, outputs]`` where inputs are planes."""
-    weight = as_array(conv.weight)[:, :, 0, :]
-    return weight.transpose((1, 2, 0) if planes else (2, 1, 0)).reshape(-1, conv.out_channels)
 
 
 def gru_constants(graph: Graph, gru: nn.GRU) -> tuple[str, str, str]:
@@ -122,77 +116,72 @@ class CrnGraph:
         return graph.add("Mul", masked, self._power(self._log_power(masked), exponent)), hidden
 
     def _network(self, x: str, hidden: list[str]) -> tuple[str, list[str]]:
+        """Planes ``[frames, batch, 3, bins]`` to mask planes ``[frames, batch, 2, bins]``, and the following states."""
         graph, network, config = self.graph, self.network, self.network.config
-        high, low, blocks = 2 * network.bands, network.bands, len(config.subband_units)
-        x = graph.silu(graph.linear(self._entry(x), *fold(conv_matrix(network.entry, planes=True), network.entry_norm)))
+        wide, blocks = config.subband_channels, len(config.subband_units)
+        frames = graph.add("Slice", graph.add("Shape", x), graph.integers(0), graph.integers(1))
+        x = graph.reshape(x, -1, 3, 1, network.bins)
+        x = graph.silu(self._convolve(x, network.entry, network.entry_norm))
         skips = []
         for conv, norm in zip(network.encoder, network.encoder_norms, strict=True):
-            x = graph.add("Add", x, self._convolve(x, conv, norm))
+            x = graph.add("Add", x, graph.silu(self._convolve(x, conv, norm)))
             skips.append(x)
-        x = graph.linear(self._around(x, low, config.channels, 2), *fold(conv_matrix(network.down), network.down_norm))
+        x = graph.add("Transpose", self._convolve(x, network.down, network.down_norm), perm=[0, 2, 3, 1])
+        x = graph.reshape(x, -1, wide)
         following = [""] * len(hidden)
         for index in range(blocks):
-            x, following[index] = self._subband(x, network.subband[index], hidden[index])
-            x, following[blocks + index] = self._fullband(x, network.fullband[index], hidden[blocks + index])
-        x = graph.linear(x, *fold(as_array(network.up.weight).T, network.up_norm))
-        x = graph.reshape(x, 0, 0, high, config.channels)
+            x, following[index] = self._subband(x, frames, network.subband[index], hidden[index])
+            x, following[blocks + index] = self._fullband(x, frames, network.fullband[index], hidden[blocks + index])
+        x = graph.affine(x, *fold(as_array(network.up.weight).T, network.up_norm))
+        x = graph.add("Transpose", graph.reshape(x, -1, 1, 2 * network.bands, config.channels), perm=[0, 3, 1, 2])
         for layer in network.decoder:
             x = self._decode(x, layer, skips.pop())
-        return self._exit(x), following
+        return self._exit(x, frames), following
 
-    def _entry(self, x: str) -> str:
-        """Planes ``[..., 3, bins]`` to the 8 bins around each 4, zeros past the ends: ``[..., bands, 3 * 8]``."""
-        graph, high = self.graph, 2 * self.network.bands
-        x = graph.add("Pad", x, graph.integers(0, 0, 0, 2, 0, 0, 0, 2))
-        groups = graph.reshape(x, 0, 0, 3, high + 1, 4)
-        around = graph.add("Concat", graph.slice(groups, 0, -1, 3), graph.slice(groups, 1, 2**31, 3), axis=4)
-        return graph.reshape(graph.add("Transpose", around, perm=[0, 1, 3, 2, 4]), 0, 0, 0, 24)
-
-    def _exit(self, x: str) -> str:
+    def _exit(self, x: str, frames: str) -> str:
         """The mask as planes ``[frames, batch, 2, bins]``."""
-        graph, network, high = self.graph, self.network, 2 * self.network.bands
+        graph, mask = self.graph, self.network.mask
         order = np.arange(8).reshape(4, 2).T.ravel()  # of each band four real values first, then four imaginary ones
-        weight, bias = conv_matrix(network.mask)[:, order], as_array(network.mask.bias)[order]
-        mask = graph.linear(self._around(x, high, network.config.channels, 1), weight, bias)
-        planes = graph.add("Transpose", graph.reshape(mask, 0, 0, high, 2, 4), perm=[0, 1, 3, 2, 4])
-        return graph.reshape(planes, 0, 0, 2, network.bins)
+        x = graph.convolution(x, as_array(mask.weight)[order], as_array(mask.bias)[order], padding=1)
+        planes = graph.add("Transpose", graph.reshape(x, -1, 2, 4, 2 * self.network.bands), perm=[0, 1, 3, 2])
+        return self._by_frame(planes, frames, 2, self.network.bins)
 
-    def _around(self, x: str, bands: int, channels: int, stride: int) -> str:
-        """Each ``stride`` bands with the one below and the one above, zeros past the ends: ``[..., bands, taps * channels]``."""
-        graph, taps, last = self.graph, stride + 2, bands * stride
-        x = graph.add("Pad", x, graph.integers(0, 0, 0, 0, 0, 0, 1, 0))  # one band of zeros, at index `last`
-        places = np.arange(bands)[:, None] * stride + np.arange(taps)[None] - 1
-        places[(places < 0) | (places > last)] = last
-        found = graph.add("Gather", x, graph.constant(places.ravel(), np.int32), axis=2)
-        return graph.reshape(found, 0, 0, bands, taps * channels)
+    def _by_frame(self, x: str, frames: str, *shape: int) -> str:
+        """Frames and batch apart again: ``[frames, any, *shape]``."""
+        graph = self.graph
+        return graph.add("Reshape", x, graph.add("Concat", frames, graph.integers(-1, *shape), axis=0))
 
     def _convolve(self, x: str, conv: FrequencyConv, norm: nn.BatchNorm1d) -> str:
-        around = self._around(x, 2 * self.network.bands, conv.in_channels, 1)
-        return self.graph.silu(self.graph.linear(around, *fold(conv_matrix(conv), norm)))
+        """A convolution along the bands of ``[any, channels, 1, bands]``, its normalisation folded in."""
+        weight, bias = fold(as_array(conv.weight).reshape(conv.out_channels, -1).T, norm)
+        weight = weight.T.reshape(conv.weight.shape)
+        return self.graph.convolution(x, weight, bias, conv.stride[1], conv.padding[1])
 
     def _gru(self, x: str, gru: nn.GRU, initial: str) -> tuple[str, str]:
         inputs = (x, *gru_constants(self.graph, gru), "", initial)
         y, last = self.graph.add_many("GRU", *inputs, outputs=2, hidden_size=gru.hidden_size, linear_before_reset=1)
-        return y, last
+        return self.graph.reshape(y, -1, gru.hidden_size), last
 
-    def _subband(self, x: str, layer: SubbandLayer, hidden: str) -> tuple[str, str]:
-        graph, bands, units = self.graph, self.network.bands, layer.gru.hidden_size
-        channels = layer.gru.input_size
-        y, last = self._gru(graph.reshape(x, 0, -1, channels), layer.gru, graph.reshape(hidden, 1, -1, units))
-        y = graph.linear(y, *fold(as_array(layer.project.weight).T, layer.norm))
-        rows = graph.reshape(last, -1, bands * units)
-        return graph.add("Add", x, graph.reshape(y, 0, -1, bands, channels)), rows
+    def _subband(self, x: str, frames: str, layer: SubbandLayer, hidden: str) -> tuple[str, str]:
+        """``x`` is ``[any, channels]``, a row a sub-band of a frame."""
+        graph, units = self.graph, layer.gru.hidden_size
+        sequence = self._by_frame(x, frames, layer.gru.input_size)
+        y, last = self._gru(sequence, layer.gru, graph.reshape(hidden, 1, -1, units))
+        y = graph.affine(y, *fold(as_array(layer.project.weight).T, layer.norm))
+        return graph.add("Add", x, y), graph.reshape(last, -1, self.network.bands * units)
 
-    def _fullband(self, x: str, layer: FullbandLayer, hidden: str) -> tuple[str, str]:
-        graph, bands, units = self.graph, self.network.bands, layer.gru.hidden_size
-        y = graph.linear(graph.reshape(x, 0, 0, -1), as_array(layer.reduce.weight).T, as_array(layer.reduce.bias))
-        z, last = self._gru(y, layer.gru, graph.add("Unsqueeze", hidden, graph.integers(0)))
-        y = graph.add("Add", y, graph.add("Squeeze", z, graph.integers(1)))
-        y = graph.linear(y, as_array(layer.expand.weight).T, as_array(layer.expand.bias))
-        y = graph.reshape(y, 0, 0, bands, -1)
-        return graph.add("Add", x, y), graph.reshape(last, -1, units)
+    def _fullband(self, x: str, frames: str, layer: FullbandLayer, hidden: str) -> tuple[str, str]:
+        """``x`` is ``[any, channels]``, a row a sub-band of a frame."""
+        graph, units, wide = self.graph, layer.gru.hidden_size, self.network.config.subband_channels
+        y = graph.affine(
+            graph.reshape(x, -1, self.network.bands * wide), as_array(layer.reduce.weight).T, as_array(layer.reduce.bias)
+        )
+        z, last = self._gru(self._by_frame(y, frames, units), layer.gru, graph.reshape(hidden, 1, -1, units))
+        y = graph.affine(graph.add("Add", y, z), as_array(layer.expand.weight).T, as_array(layer.expand.bias))
+        return graph.add("Add", x, graph.reshape(y, -1, wide)), graph.reshape(last, -1, units)
 
     def _decode(self, x: str, layer: DecoderLayer, skip: str) -> str:
-        joined = self.graph.add("Concat", x, skip, axis=3)
-        y = self.graph.linear(joined, *fold(as_array(layer.join.weight).T, layer.join_norm))
-        return self.graph.add("Add", x, self._convolve(y, layer.conv, layer.conv_norm))
+        joined = self.graph.add("Concat", x, skip, axis=1)
+        weight, bias = fold(as_array(layer.join.weight).T, layer.join_norm)
+        y = self.graph.convolution(joined, weight.T[:, :, None, None], bias)
+        return self.graph.add("Add", x, self.graph.silu(self._convolve(y, layer.conv, layer.conv_norm)))

@@ -82,10 +82,15 @@ class Graph:
         """Reshape; 0 keeps a dimension, -1 is what is left."""
         return self.add("Reshape", x, self.integers(*shape))
 
-    def linear(self, x: str, weight: npt.ArrayLike, bias: npt.ArrayLike | None = None) -> str:
-        """``x @ weight + bias`` over the last dimension; ``weight`` is ``[inputs, outputs]``."""
-        y = self.add("MatMul", x, self.weight(weight))
-        return y if bias is None else self.add("Add", y, self.weight(bias))
+    def affine(self, x: str, weight: npt.ArrayLike, bias: npt.ArrayLike) -> str:
+        """``x @ weight + bias`` of a matrix ``x``; ``weight`` is ``[inputs, outputs]``."""
+        return self.add("Gemm", x, self.weight(weight), self.weight(bias))
+
+    def convolution(self, x: str, weight: npt.ArrayLike, bias: npt.ArrayLike, stride: int = 1, padding: int = 0) -> str:
+        """Convolution of ``[any, channels, 1, length]`` along the length; ``weight`` is ``[outputs, inputs, 1, taps]``."""
+        taps = np.shape(weight)[3]
+        shape = {"kernel_shape": [1, taps], "strides": [1, stride], "pads": [0, padding, 0, padding]}
+        return self.add("Conv", x, self.weight(weight), self.weight(bias), **shape)
 
     def silu(self, x: str) -> str:
         """``x * sigmoid(x)``."""
