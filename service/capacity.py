@@ -19,7 +19,8 @@ from models.zoo import Variant
 ROWS, HOPS = 8, 2  # of the batch that is timed; in a loaded server batches are larger still
 FULL_BATCH = 16  # rows over which a step's fixed time is shared out when the server is loaded
 LOOP_SECONDS = 0.002  # of the event loop for a second of audio in 20 ms messages, until it is measured
-SMOOTHING_SECONDS = 0.5  # of steps, or of the event loop's time
+SMOOTHING_SECONDS = 0.5  # of predicted steps: a mean weighted so is that of the sums, whatever a single step took
+SMOOTHING_AUDIO = 20.0  # seconds of audio
 
 
 def processors() -> int:
@@ -64,13 +65,13 @@ class Capacity:
         fixed, row = self._times.get(name, (0.0, 0.0))
         expected = fixed + row * rows * hops
         if expected > 0:
-            self.slowdown += (seconds / expected - self.slowdown) * min(1.0, seconds / SMOOTHING_SECONDS)
+            self.slowdown += (seconds / expected - self.slowdown) * min(1.0, expected / SMOOTHING_SECONDS)
 
     def observe_loop(self, seconds: float, audio_seconds: float) -> None:
         """Take the event loop's processor time for so much live audio into account."""
         if audio_seconds > 0:
             cost = seconds / audio_seconds
-            self.loop_cost += (cost - self.loop_cost) * min(1.0, seconds / SMOOTHING_SECONDS)
+            self.loop_cost += (cost - self.loop_cost) * min(1.0, audio_seconds / SMOOTHING_AUDIO)
 
     def cost(self, variant: Variant) -> float:
         """Share of a processor that one channel of a stream takes in the engine of a loaded server."""
