@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import hmac
 import logging
 import os
@@ -52,7 +53,8 @@ class Runtime:
         self.settings, self.zoo, self.metrics = settings, zoo, Metrics()
         # a stream has up to two channels, and up to three paths of one variant when it switches every 10 ms
         self.engine = Engine(asyncio.get_running_loop(), 6 * settings.max_streams, self._observe_step)
-        self.capacity = Capacity(processors(), settings.max_load)
+        self.metrics.watch_queue(lambda: self.engine.waiting_seconds)
+        self.capacity = Capacity(processors() / settings.workers, settings.max_load)
         self.live_seconds = 0.0  # of audio, taken from all live streams so far
         self.uploads = ThreadPoolExecutor(settings.uploads, "upload", initializer=_yield_to_live_streams)
         self.draining = False
@@ -64,6 +66,7 @@ class Runtime:
         """Measure the variants, start the engine and the watch over it."""
         for variant in self.zoo.variants.values():
             self.capacity.calibrate(variant)
+        gc.freeze()  # what is there by now stays: looking through it again and again costs a millisecond each time
         self.engine.start()
         self._guard = asyncio.create_task(self._watch())
 
@@ -76,7 +79,8 @@ class Runtime:
         overload, busy, heard = Overload(), time.thread_time(), self.live_seconds
         while True:
             await asyncio.sleep(PERIOD_SECONDS)
-            overload.check(self.engine.lag, list(self._streams), time.monotonic())
+            self.metrics.shed.inc(overload.check(self.engine.lag, list(self._streams), time.monotonic()))
+            self.metrics.load.set(self.capacity.load((stream.variant, stream.channels) for stream in self._streams))
             now = time.thread_time()
             self.capacity.observe_loop(now - busy, self.live_seconds - heard)
             busy, heard = now, self.live_seconds
