@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import gc
 import hmac
 import logging
 import os
@@ -66,7 +65,6 @@ class Runtime:
         """Measure the variants, start the engine and the watch over it."""
         for variant in self.zoo.variants.values():
             self.capacity.calibrate(variant)
-        gc.freeze()  # what is there by now stays: looking through it again and again costs a millisecond each time
         self.engine.start()
         self._guard = asyncio.create_task(self._watch())
 
