@@ -17,6 +17,7 @@ from models.zoo import Variant
 from service.files import MEDIA_TYPES, FileReport, Format, enhance_file
 from service.runtime import Runtime, describe
 from service.uploads import SPOOL_BYTES, uploaded_file
+from service.worker_metrics import WorkerMetrics
 
 router = APIRouter()
 RETRY_SECONDS = "2"
@@ -160,5 +161,10 @@ async def readyz(request: Request) -> JSONResponse:
 
 @router.get("/metrics", response_class=Response)
 async def metrics(request: Request) -> Response:
-    """Prometheus metrics."""
-    return Response(generate_latest(runtime_of(request).metrics.registry), media_type=CONTENT_TYPE_LATEST)
+    """Prometheus metrics, of all worker processes together."""
+    shared: WorkerMetrics | None = request.app.state.worker_metrics
+    if shared is None:
+        text = generate_latest(runtime_of(request).metrics.registry)
+    else:
+        text = await asyncio.to_thread(lambda: generate_latest(shared.total()))
+    return Response(text, media_type=CONTENT_TYPE_LATEST)

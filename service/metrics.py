@@ -1,11 +1,22 @@
-"""Prometheus metrics of one process."""
+"""Prometheus metrics of one process. What several worker processes add up to is in ``service.worker_metrics``.
+
+Gauges are such that their sum over processes means something: streams, seconds of audio, cores' worth of load.
+"""
 
 from __future__ import annotations
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from collections.abc import Callable, Iterator
 
+from prometheus_client import CollectorRegistry, Counter, Gauge, ProcessCollector
+from prometheus_client.core import CounterMetricFamily
+from prometheus_client.registry import Collector
+
+from service.histogram import Histogram, HistogramFamily
+
+LATE_SECONDS = 0.04  # a bound of LATENCY_BUCKETS
 LATENCY_BUCKETS = (0.001, 0.002, 0.003, 0.005, 0.0075, 0.01, 0.015, 0.02, 0.03, 0.04, 0.06, 0.1, 0.2, 0.5, 1, 5)
 STEP_BUCKETS = (0.0001, 0.0002, 0.0005, 0.001, 0.002, 0.003, 0.005, 0.0075, 0.01, 0.015, 0.02, 0.05, 0.1)
+ROW_BUCKETS = (1, 2, 4, 8, 16, 24, 32)
 
 
 class Metrics:
@@ -13,25 +24,50 @@ class Metrics:
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
-        self.live_streams = Gauge("quietwire_live_streams", "Streams connected now", registry=self.registry)
-        self.admitted = Counter("quietwire_streams_admitted", "Streams let in", registry=self.registry)
-        self.errors = Counter("quietwire_errors", "Requests and streams ended with an error", ["code"], registry=self.registry)
-        self.chunk_latency = Histogram(
+        self.workers = self._gauge("quietwire_workers", "Processes that serve")
+        self.workers.set(1)
+        self.live_streams = self._gauge("quietwire_live_streams", "Streams connected now")
+        self.load = self._gauge("quietwire_load", "Share of the busier thread's time that streams take, summed over workers")
+        self.queue = self._gauge("quietwire_queue_seconds", "Audio that waits to be enhanced, of all streams together")
+        self.admitted = self._counter("quietwire_streams_admitted", "Streams let in")
+        self.refused = self._counter("quietwire_streams_refused", "Streams turned away before they began", "reason")
+        self.shed = self._counter("quietwire_streams_shed", "Streams let in and ended again because of overload")
+        self.errors = self._counter("quietwire_errors", "Requests and streams ended with an error", "code")
+        self.audio_seconds = self._counter("quietwire_audio_seconds", "Audio enhanced live", "variant")
+        self.file_seconds = self._counter("quietwire_file_seconds", "Audio enhanced from files", "variant")
+        self.chunk_latency = HistogramFamily(
             "quietwire_chunk_latency_seconds",
             "From the arrival of a message to the sending of its output",
-            buckets=LATENCY_BUCKETS,
-            registry=self.registry,
-        )
-        self.step_time = Histogram(
-            "quietwire_step_seconds", "One step of a batch", ["variant"], buckets=STEP_BUCKETS, registry=self.registry
-        )
-        self.batch_rows = Histogram(
-            "quietwire_batch_rows", "Rows of one step", buckets=(1, 2, 4, 8, 16, 24, 32), registry=self.registry
-        )
-        self.audio_seconds = Counter("quietwire_audio_seconds", "Audio enhanced live", ["variant"], registry=self.registry)
-        self.file_seconds = Counter("quietwire_file_seconds", "Audio enhanced from files", ["variant"], registry=self.registry)
+            LATENCY_BUCKETS,
+            self.registry,
+        ).series()
+        self._steps = HistogramFamily("quietwire_step_seconds", "One step of a batch", STEP_BUCKETS, self.registry, "variant")
+        self._rows = HistogramFamily("quietwire_batch_rows", "Rows of one step", ROW_BUCKETS, self.registry).series()
+        self.registry.register(_LateChunks(self.chunk_latency))
+        ProcessCollector(registry=self.registry)
 
     def observe_step(self, variant: str, rows: int, seconds: float) -> None:
-        """Count one step of the engine."""
-        self.step_time.labels(variant).observe(seconds)
-        self.batch_rows.observe(rows)
+        """Count one step of the engine; called by its thread only."""
+        self._steps.series(variant).observe(seconds)
+        self._rows.observe(rows)
+
+    def watch_queue(self, seconds: Callable[[], float]) -> None:
+        """Show as the queue's depth what this gives, asked for when the metrics are read, by any thread."""
+        self.queue.set_function(seconds)
+
+    def _gauge(self, name: str, documentation: str) -> Gauge:
+        return Gauge(name, documentation, registry=self.registry)
+
+    def _counter(self, name: str, documentation: str, *labels: str) -> Counter:
+        return Counter(name, documentation, labels, registry=self.registry)
+
+
+class _LateChunks(Collector):
+    """Messages above the bound: the histogram has counted them already."""
+
+    def __init__(self, latency: Histogram) -> None:
+        self._latency = latency
+
+    def collect(self) -> Iterator[CounterMetricFamily]:
+        documentation = f"Messages whose output was sent more than {LATE_SECONDS * 1000:g} ms after their arrival"
+        yield CounterMetricFamily("quietwire_late_chunks", documentation, value=self._latency.above(LATE_SECONDS))

@@ -30,7 +30,8 @@ class Settings(BaseSettings):
     default_variant: VariantName = Field(
         "combined", description="Variant of requests that name none; where it is not loaded, the first that is."
     )
-    max_streams: int = Field(250, ge=1, le=10_000, description="Live streams admitted at once, at most.")
+    workers: int = Field(1, ge=1, le=256, description="Processes, each with an engine that keeps one core busy.")
+    max_streams: int = Field(250, ge=1, le=10_000, description="Live streams admitted at once, at most, by all workers.")
     max_load: float = Field(0.85, gt=0, le=1, description="Share of the engine's time above which new streams are refused.")
     max_ahead_seconds: float = Field(
         30, ge=1, le=3600, description="A client further ahead of real time than this is slowed down by not reading from it."
@@ -43,7 +44,7 @@ class Settings(BaseSettings):
     max_file_bytes: int = Field(256 << 20, ge=1024, description="Largest upload.")
     max_file_seconds: float = Field(3600, gt=0, description="Longest upload, decoded.")
     max_compare_seconds: float = Field(120, gt=0, description="Longest upload to `POST /compare`, decoded.")
-    uploads: int = Field(2, ge=1, le=64, description="Uploads enhanced at once; as many again may wait.")
+    uploads: int = Field(2, ge=1, le=64, description="Uploads enhanced at once, by all workers; as many may wait.")
     drain_seconds: float = Field(20, ge=0, le=3600, description="Time that streams get to finish when the server is stopped.")
     api_keys: list[SecretStr] = Field(
         [], description="Keys, one of which every request must carry; none are asked for when empty."
@@ -56,6 +57,8 @@ class Settings(BaseSettings):
         known = [f"{model}/{variant}" for model in FAMILIES for variant in VARIANTS]
         if unknown := [name for name in self.variants or [] if name not in known]:
             raise ValueError(f"variants: {unknown[0]!r} is not one of {', '.join(known)}")
+        if self.max_streams < self.workers:
+            raise ValueError(f"max_streams: {self.max_streams} streams cannot be divided between {self.workers} workers")
         if any(not key.get_secret_value() for key in self.api_keys):
             raise ValueError("api_keys: a key must not be empty")
         return self

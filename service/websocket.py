@@ -24,6 +24,7 @@ async def enhance(websocket: WebSocket) -> None:
     """Live enhancement; see docs/protocol.md."""
     runtime: Runtime = websocket.app.state.runtime
     await websocket.accept()
+    session = None
     try:
         runtime.check_origin(websocket.headers)
         runtime.authorize(websocket.headers, websocket.query_params.get("token"))
@@ -34,6 +35,8 @@ async def enhance(websocket: WebSocket) -> None:
         if gone.code == CLOSE_CODES["too_large"]:  # the transport has answered
             runtime.metrics.errors.labels("too_large").inc()
     except ServiceError as error:
+        if session is None:
+            runtime.metrics.refused.labels(error.code).inc()
         await _refuse(websocket, runtime, error)
     except Exception:
         log.exception("a stream failed")
