@@ -1,0 +1,131 @@
+"""The live part in a real browser: it connects, shows, switches, denoises, and says what is wrong."""
+
+import time
+from urllib.parse import urlsplit
+
+import numpy as np
+import pytest
+from selenium.webdriver.common.by import By
+from selenium.webdriver.common.keys import Keys
+
+from .browser import Page, chromium, served, until
+
+
+def test_the_microphone_is_streamed_and_the_spectrograms_move(page):
+    page.start("microphone")
+    for name in ("spectrogram-in", "spectrogram-out"):
+        until(lambda name=name: page.picture(name)[:, -60:].max() > 100)
+        before = page.picture(name)
+        time.sleep(0.3)
+        after = page.picture(name)
+        assert not np.array_equal(before, after)
+    assert page.text("figure-lost-detail").startswith("0 dropped")
+    until(lambda: page.text("figure-roundtrip").endswith("ms") and page.text("figure-server").endswith("ms"))
+    assert page.run("return document.querySelectorAll('#device option').length") > 1
+
+
+def test_model_and_variant_switch_while_the_stream_runs(page, shipped):
+    page.start()
+    for one in shipped.variants.values():
+        page.click(f'#models [value="{one.card.model}"]')
+        page.click(f'#model-variants [value="{one.card.variant}"]')
+        until(lambda one=one: page.text("playing").startswith(f"{one.card.model} · {one.card.variant}"))
+        assert page.run("return document.querySelector('#variants-table tr.playing').dataset.name") == one.name
+        assert page.run("return document.querySelector('#size-plot .playing')?.dataset.name ?? ''") in (one.name, "")
+    assert page.state == "live"
+    assert page.text("figure-lost-detail").startswith("0 dropped")
+
+
+def test_noise_in_the_pauses_of_the_demo_is_lowered_and_bypass_brings_it_back_in_time_with_the_input(page):
+    page.start("demo")
+    quieter = until(lambda: len(page.text("figure-pauses")) > 1 and page.text("figure-pauses"))
+    time.sleep(3)
+    quieter = page.text("figure-pauses")
+    assert quieter.startswith("−"), quieter
+    assert int(quieter[1:].split()[0]) >= 15, quieter
+    page.driver.find_element(By.TAG_NAME, "body").send_keys("b")
+    assert page.run("return document.getElementById('bypass').ariaPressed") == "true"
+    time.sleep(2.2)
+    # both canvases are drawn in the same frame; the output's last columns are still on their way
+    given, heard = (page.picture(name)[:, -150:-50].astype(int) for name in ("spectrogram-in", "spectrogram-out"))
+    shifts = {shift: np.abs(given[:, 20:-20] - heard[:, 20 + shift : 80 + shift]).mean() for shift in range(-20, 21)}
+    assert min(shifts.values()) < 1, shifts
+    assert page.text("state-text").endswith("bypassed.")
+
+
+def test_the_limit_is_sent_and_said(page):
+    page.start()
+    page.run("const limit = document.getElementById('limit'); limit.value = 12; limit.dispatchEvent(new Event('input'))")
+    assert page.text("limit-text") == "12 dB"
+    time.sleep(0.3)
+    assert page.state == "live"
+
+
+def test_stopping_and_starting_again(page):
+    page.start("demo")
+    page.click("#stop")
+    until(lambda: page.state == "idle")
+    page.start("microphone")
+    page.start("demo")
+    assert "noisy recording" in until(lambda: page.state == "live" and page.text("state-text"))
+
+
+def test_a_stopped_server_is_said_and_the_stream_comes_back_with_it(driver, shipped):
+    with served(shipped) as address:
+        page = Page(driver, address)
+        page.start()
+    until(lambda: page.state == "reconnecting")
+    assert "Trying again in" in until(lambda: "Trying" in page.text("state-text") and page.text("state-text"))
+    with served(shipped, port=urlsplit(address).port):
+        until(lambda: page.state == "live")
+        time.sleep(0.5)
+        assert not page.text("figure-lost-detail").startswith("0 dropped")
+        driver.get("about:blank")
+    driver.get_log("browser")
+
+
+def test_a_refused_microphone_is_explained(address):
+    with chromium("--use-fake-ui-for-media-stream=deny") as driver:
+        page = Page(driver, address)
+        page.click("#start-microphone")
+        assert "Allow it for this page" in until(lambda: page.text("problem"))
+        assert page.state == "failed"
+
+
+@pytest.mark.parametrize(
+    ("name", "words"), [("NotFoundError", "No microphone was found"), ("NotReadableError", "in use by another program")]
+)
+def test_other_faults_of_the_microphone_are_put_in_plain_words(page, name, words):
+    page.run(f"navigator.mediaDevices.getUserMedia = () => Promise.reject(new DOMException('', '{name}'))")
+    page.click("#start-microphone")
+    assert words in until(lambda: page.text("problem"))
+
+
+def test_a_key_is_asked_for_and_used(driver, shipped):
+    with served(shipped, api_keys=["the-key"]) as address:
+        driver.get(address)
+        until(lambda: driver.execute_script("return !document.getElementById('key-form').hidden"))
+        field = driver.find_element(By.ID, "key")
+        field.send_keys("wrong", Keys.ENTER)
+        until(lambda: driver.find_element(By.ID, "key-problem").text == "This key is not valid.")
+        field.clear()
+        field.send_keys("the-key", Keys.ENTER)
+        until(lambda: driver.execute_script("return document.getElementById('key-form').hidden"))
+        page = Page(driver, address)
+        page.start()
+        driver.get("about:blank")
+    driver.get_log("browser")
+
+
+def test_the_controls_have_names_and_the_phone_has_no_sideways_scrolling(page):
+    nameless = """return [...document.querySelectorAll('input, select, button, canvas')].filter(
+      (one) => !(one.labels?.length || one.ariaLabel || one.textContent.trim() || one.ariaHidden),
+    ).map((one) => one.id)"""
+    assert page.run(nameless) == []
+    page.driver.execute_cdp_cmd(
+        "Emulation.setDeviceMetricsOverride", {"width": 390, "height": 844, "deviceScaleFactor": 2, "mobile": True}
+    )
+    try:
+        assert until(lambda: page.run("return document.documentElement.scrollWidth")) == 390
+    finally:
+        page.driver.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})

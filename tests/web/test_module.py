@@ -1,0 +1,94 @@
+"""The JavaScript module from another origin, and its play-out buffer under drift and jitter."""
+
+import pytest
+
+from .browser import served, until
+
+STREAM = """
+const [module, done] = arguments;
+import(module).then(async ({ Quietwire, openMicrophone, listVariants }) => {
+  const seen = { output: 0, stats: 0, variants: 0 };
+  const quietwire = new Quietwire();
+  quietwire.addEventListener("output", ({ detail }) => (seen.output += detail.samples.length));
+  quietwire.addEventListener("stats", () => (seen.stats += 1));
+  const clean = await quietwire.start(await openMicrophone());
+  seen.tracks = clean.getAudioTracks().length;
+  seen.rate = quietwire.context.sampleRate;
+  setTimeout(async () => {
+    quietwire.configure({ attenuationLimitDb: 12 });
+    seen.configured = new Promise((resolve) => quietwire.addEventListener("configured", (event) => resolve(event.detail)));
+    seen.configured = await seen.configured;
+    seen.summary = await quietwire.stop();
+    done(seen);
+  }, 1000);
+}).catch((error) => done({ error: String(error) }));
+"""
+
+SIMULATE = """
+const [drift, jitterMs, stallMs, done] = arguments;
+import(new URL("web/playout.js", location)).then(({ PlayoutBuffer }) => {
+  const rate = 48000, chunk = 480, quantum = 128, seconds = 40;
+  const buffer = new PlayoutBuffer(rate);
+  const out = new Float32Array(quantum);
+  let seed = 1;
+  const random = () => (seed = (seed * 16807) % 2147483647) / 2147483647;
+  const arrivals = [];
+  for (let i = 0, last = 0; i * chunk < seconds * rate; i++) {
+    const stalled = stallMs && i >= 1500 && i * 10 < 15000 + stallMs ? 15000 + stallMs - i * 10 : 0;
+    last = Math.max(last, ((i + 1) * chunk / rate) * (1 + drift) + (random() * jitterMs + stalled) / 1000);
+    arrivals.push(last);
+  }
+  let sent = 0, before = 0, step = 0, worst = 0, heard = 0;
+  const buffered = [];
+  for (let time = 0; time < seconds * (1 + drift) - 1; time += quantum / rate) {
+    for (; arrivals[sent] <= time; sent++) {
+      const sine = (_, i) => 0.5 * Math.sin((2 * Math.PI * 200 * (sent * chunk + i)) / rate);
+      buffer.push(Float32Array.from({ length: chunk }, sine));
+    }
+    buffer.pull(out);
+    for (const value of out) {
+      worst = Math.max(worst, Math.abs(value - before));
+      before = value;
+      heard += value !== 0;
+    }
+    if (time > 25) buffered.push(buffer.buffered * 1000);
+  }
+  done({ worst, late: buffer.late, highest: Math.max(...buffered), heard: heard / rate });
+});
+"""
+SINE_STEP = 0.5 * 2 * 3.1416 * 200 / 48000  # the steepest step of the sine itself
+
+
+def test_another_origin_needs_one_import(driver, address, shipped):
+    with served(shipped) as other:
+        driver.get(other + "healthz")  # a page of another origin, and without our security policy
+        seen = driver.execute_async_script(STREAM, address + "web/quietwire.js")
+        driver.get("about:blank")
+    driver.get_log("browser")  # that page has no icon
+    assert "error" not in seen, seen
+    assert seen["tracks"] == 1
+    assert seen["configured"]["attenuation_limit_db"] == 12
+    assert seen["configured"]["sample_rate"] == seen["rate"]
+    assert seen["summary"]["samples_in"] == seen["summary"]["samples_out"] == seen["output"] > 0.7 * seen["rate"]
+    assert seen["stats"] == pytest.approx(100, abs=40)
+
+
+@pytest.mark.parametrize("drift", [-0.001, 0.0, 0.001])
+def test_play_out_holds_a_short_unbroken_buffer_against_drift_and_jitter(page, drift):
+    found = page.driver.execute_async_script(SIMULATE, drift, 15, 0)
+    assert found["late"] == 0
+    assert found["highest"] < 60
+    assert found["worst"] < 1.1 * SINE_STEP
+    assert found["heard"] > 37
+
+
+def test_play_out_that_runs_dry_fades_out_and_in_and_works_the_backlog_off(page):
+    found = page.driver.execute_async_script(SIMULATE, 0, 5, 300)
+    assert found["late"] == 1
+    assert found["worst"] < 1.5 * SINE_STEP
+    assert found["highest"] < 90
+
+
+def test_what_came_out_is_audible(page):
+    page.start("demo")
+    until(lambda: page.run("return Number(document.getElementById('meter-out').ariaValueNow)") > -40)
