@@ -133,6 +133,11 @@ def load_variant(path: Path, threads: int = 1) -> Variant:
     return variant
 
 
+def preferred_variant(folder: Path, model: Family) -> VariantName:
+    """What to load where nobody names a variant: ``combined`` where it exists, else ``original``."""
+    return "combined" if (folder / model / "combined.onnx").exists() else "original"
+
+
 def _check_shapes(path: Path, variant: Variant, remedy: str) -> None:
     """Run two hops of two streams and look at what comes out."""
     audio = np.zeros((2, 2 * variant.hop), dtype=np.float32)

@@ -16,7 +16,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 from models.card import Family, VariantName
-from models.zoo import SHIPPED, Variant, ZooError, load_variant, load_zoo
+from models.zoo import SHIPPED, Variant, ZooError, load_variant, load_zoo, preferred_variant
 from service.errors import ServiceError
 from service.files import MEDIA_TYPES, Format, enhance_file
 from service.settings import Settings, SettingsError, load_settings
@@ -130,9 +130,7 @@ def variants(zoo: ZooOption = SHIPPED) -> None:
 
 
 def _choose(zoo: Path, model: Family, variant: VariantName | None) -> Variant:
-    if variant is None:
-        variant = "combined" if (zoo / model / "combined.onnx").exists() else "original"
-    return load_variant(zoo / model / f"{variant}.onnx", threads=os.cpu_count() or 1)
+    return load_variant(zoo / model / f"{variant or preferred_variant(zoo, model)}.onnx", threads=os.cpu_count() or 1)
 
 
 def _jobs(source: Path, target: Path) -> list[tuple[Path, Path]]:

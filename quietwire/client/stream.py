@@ -242,7 +242,10 @@ class AsyncStream:
                     answer.exception()  # nobody may be waiting
             self._inbox.put_nowait(self._failure)
             self._moved(None)
-            await socket.close()
+            try:
+                await socket.close()
+            finally:
+                socket.transport.abort()  # where closing was cut short
 
     def _moved(self, socket: ClientConnection | None) -> None:
         self._socket = socket

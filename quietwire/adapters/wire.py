@@ -1,0 +1,133 @@
+"""The network on a server, for callers that cannot wait: what has not come back in time is heard unprocessed."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import threading
+from collections.abc import AsyncIterator
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from quietwire.adapters.frames import Array, FrameEnhancer
+from quietwire.client.address import Address
+from quietwire.client.options import Reconnect, StreamOptions
+from quietwire.client.stream import AsyncStream
+from quietwire.client.sync import LoopThread
+from service.fifo import SampleFifo
+
+log = logging.getLogger(__name__)
+Samples = npt.NDArray[np.float32]
+
+
+class WireEnhancer(FrameEnhancer):
+    """A live stream to a server, in a thread of its own; ``process`` does not wait for it.
+
+    Output is given a constant ``delay_ms`` after its input. Samples that have not come back by then are given as they
+    were sent, at the same place in time, and counted in ``late_samples``; when they do come they are dropped. So a slow
+    or broken connection lets noise through and never holds up the call. It is made again as ``AsyncStream`` does.
+
+    Args:
+        url: Of the server.
+        sample_rate: In Hz, 8000 to 48000.
+        channels: 1 or 2.
+        delay_ms: Time for the way there and back and the network's 20 to 30 ms.
+        token: API key.
+        options: Model, variant and attenuation limit, as for ``AsyncClient.stream``.
+        flush_seconds: How long ``flush`` waits for the rest at most.
+
+    Attributes:
+        late_samples: Given unprocessed because their output was not there.
+        failure: Why the stream has ended for good; all audio passes unprocessed from then on.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        sample_rate: int,
+        channels: int = 1,
+        *,
+        delay_ms: float = 100.0,
+        token: str | None = None,
+        options: StreamOptions | None = None,
+        flush_seconds: float = 5.0,
+    ) -> None:
+        self._address, self._token, self._flush_seconds = Address.parse(url), token, flush_seconds
+        self._options: dict[str, Any] = {
+            "stats": "off",
+            **(options or {}),
+            "sample_rate": sample_rate,
+            "channels": channels,
+            "encoding": "pcm_f32le",
+        }
+        self._thread = LoopThread()
+        self._arrival = threading.Condition()
+        self._outgoing: asyncio.Queue[Samples | None] | None = None  # of the present stream
+        self.late_samples = 0
+        self.failure: Exception | None = None
+        super().__init__(sample_rate, channels, 100.0, round(delay_ms / 1000 * sample_rate))
+
+    def _begin(self) -> None:
+        super()._begin()
+        with self._arrival:
+            self._outgoing = None
+            self._wet = SampleFifo(self.channels)
+            self._given = self._received = 0  # samples of output, from the beginning of the stream
+
+    def close(self) -> None:
+        """Break the stream off and end its thread."""
+        self._thread.stop()
+        super().close()
+
+    def _submit(self, audio: Array) -> None:
+        if self.failure is not None:
+            return
+        loop = self._thread.loop
+        if self._outgoing is None:
+            self._outgoing = asyncio.Queue()
+            asyncio.run_coroutine_threadsafe(self._converse(self._outgoing), loop)
+        samples = np.ascontiguousarray(audio.T) if self.channels > 1 else audio[0].copy()
+        loop.call_soon_threadsafe(self._outgoing.put_nowait, samples)
+
+    def _finish(self) -> None:
+        if self._outgoing is None or self.failure is not None:
+            return
+        self._thread.loop.call_soon_threadsafe(self._outgoing.put_nowait, None)
+        with self._arrival:
+            self._arrival.wait_for(lambda: self._received >= self._taken or self.failure is not None, self._flush_seconds)
+
+    def _enhanced(self, dry: Array) -> Array:
+        count = dry.shape[1]
+        with self._arrival:
+            late = min(self._given - (self._received - len(self._wet)), len(self._wet))
+            self._wet.take(late)
+            ready = min(len(self._wet), count)
+            wet = self._wet.take(ready)
+        self._given += count
+        self.late_samples += count - ready
+        return wet if ready == count else np.concatenate([wet, dry[:, ready:]], axis=1)
+
+    async def _converse(self, outgoing: asyncio.Queue[Samples | None]) -> None:
+        async def source() -> AsyncIterator[Samples]:
+            while (samples := await outgoing.get()) is not None:
+                yield samples
+
+        options = StreamOptions(**self._options)  # type: ignore[typeddict-item]
+        try:
+            async with AsyncStream(self._address, self._token, Reconnect(), options) as stream:
+                async for samples in stream.enhance(source()):
+                    self._arrived(samples.reshape(-1, self.channels).T, outgoing)
+        except Exception as error:  # whatever it is, the call goes on
+            log.warning("noise is not removed any more: %s", error)
+            with self._arrival:
+                self.failure = error
+                self._arrival.notify_all()
+
+    def _arrived(self, audio: Array, outgoing: asyncio.Queue[Samples | None]) -> None:
+        with self._arrival:
+            if outgoing is self._outgoing:  # not the rest of a stream that was given up
+                self._wet.append(audio)
+                self._received += audio.shape[1]
+                self._arrival.notify_all()

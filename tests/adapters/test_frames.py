@@ -1,0 +1,134 @@
+"""Frames of the same length out, late by a constant delay, in this process and over the wire."""
+
+import numpy as np
+import pytest
+
+from models.offline import enhance
+from quietwire.adapters.frames import LocalEnhancer
+from quietwire.adapters.wire import WireEnhancer
+from quietwire.client.options import StreamOptions
+
+from ..service.client import noise, tones
+
+RATES = [8000, 16000, 24000, 44100, 48000]
+
+
+def run(enhancer, audio, size, switches=None):
+    """All output, ``[channels, samples + delay]``; ``switches`` maps frame numbers to on or off."""
+    output = []
+    for index, start in enumerate(range(0, audio.shape[1], size)):
+        if switches and index in switches:
+            enhancer.enabled = switches[index]
+        frame = audio[:, start : start + size]
+        output.append(enhancer.process(frame))
+        assert output[-1].shape == frame.shape
+    output.append(enhancer.flush())
+    assert output[-1].shape == (len(audio), enhancer.delay)
+    return np.concatenate(output, axis=1)
+
+
+def stereo(seconds, rate):
+    return np.stack([tones(seconds, rate, (220, 700, 2300)), tones(seconds, rate, (350, 1900))])
+
+
+@pytest.mark.parametrize("name", ["crn/pruned", "fcn/pruned"])
+@pytest.mark.parametrize("rate", RATES)
+def test_sample_n_comes_out_as_sample_n_plus_the_delay_and_the_tail_is_kept(running, rate, name):
+    audio = stereo(0.5, rate)
+    enhancer = LocalEnhancer(running.variant(name), rate, 2)
+    output = run(enhancer, audio, rate // 100)
+    assert enhancer.delay / rate < 0.04
+    assert not output[:, : enhancer.delay].any()
+    np.testing.assert_allclose(output[:, enhancer.delay :], audio, atol=2e-3)
+
+
+@pytest.mark.parametrize("size", [1, 37, 160, 333, 5000])
+def test_frames_of_any_length_give_what_the_network_gives_offline(running, size):
+    audio = noise(0.4, 5)
+    enhancer = LocalEnhancer(running.variant("crn/original"), 16000)
+    output = run(enhancer, audio, size)[:, enhancer.delay :]
+    np.testing.assert_allclose(output, enhance(running.variant("crn/original"), audio), atol=1e-5)
+
+
+@pytest.mark.parametrize("rate", [16000, 48000])
+def test_switching_off_and_on_changes_what_is_heard_and_not_when(running, rate):
+    audio = noise(0.6, 6, rate)
+    enhancer = LocalEnhancer(running.variant("crn/original"), rate)
+    size, fade = rate // 100, rate // 100
+    always = run(enhancer, audio, size)[:, enhancer.delay :]
+    switched = run(enhancer, audio, size, {20: False, 40: True})[:, enhancer.delay :]
+    np.testing.assert_array_equal(switched[:, : 20 * size], always[:, : 20 * size])
+    np.testing.assert_array_equal(switched[:, 20 * size + fade : 40 * size], audio[:, 20 * size + fade : 40 * size])
+    np.testing.assert_array_equal(switched[:, 40 * size + fade :], always[:, 40 * size + fade :])
+
+
+def test_switching_between_the_sound_and_the_same_sound_is_not_heard(running):
+    audio = stereo(0.5, 48000)
+    enhancer = LocalEnhancer(running.variant("crn/pruned"), 48000, 2)
+    output = run(enhancer, audio, 480, {10: False, 20: True, 25: False, 26: True})
+    np.testing.assert_allclose(output[:, enhancer.delay :], audio, atol=2e-3)
+
+
+def test_after_a_flush_nothing_is_left_of_what_was_before(running):
+    enhancer = LocalEnhancer(running.variant("crn/original"), 48000)
+    first = run(enhancer, noise(0.2, 7, 48000), 480)
+    run(enhancer, noise(0.3, 8, 48000), 480)
+    np.testing.assert_array_equal(run(enhancer, noise(0.2, 7, 48000), 480), first)
+
+
+def test_a_signal_shorter_than_the_delay_is_kept(running):
+    audio = tones(0.5)[None, 4000:4100]
+    enhancer = LocalEnhancer(running.variant("fcn/pruned"), 16000)
+    np.testing.assert_allclose(run(enhancer, audio, 50)[:, enhancer.delay :], audio, atol=2e-3)
+
+
+def wire(address, rate=16000, channels=1, delay_ms=2000.0, **options):
+    return WireEnhancer(address, rate, channels, delay_ms=delay_ms, options=StreamOptions(**options))
+
+
+@pytest.mark.parametrize("rate", [16000, 48000])
+def test_over_the_wire_it_is_the_same(running, rate):
+    audio = stereo(0.6, rate)
+    enhancer = wire(running.http, rate, 2, model="crn", variant="pruned")
+    for _ in range(2):
+        output = run(enhancer, audio, rate // 100, {10: False, 20: True})
+        assert enhancer.late_samples == 0
+        np.testing.assert_allclose(output[:, enhancer.delay :], audio, atol=2e-3)
+    enhancer.close()
+
+
+def test_over_the_wire_the_network_of_the_server_is_heard_where_it_is_on(running):
+    audio = noise(0.6, 9)
+    enhancer = wire(running.http, model="fcn", variant="original")
+    output = run(enhancer, audio, 160, {30: False})[:, enhancer.delay :]
+    np.testing.assert_allclose(output[:, :4800], enhance(running.variant("fcn/original"), audio)[:, :4800], atol=1e-4)
+    np.testing.assert_array_equal(output[:, 4960:], audio[:, 4960:])
+    enhancer.close()
+
+
+def test_what_does_not_come_back_in_time_is_heard_as_it_was_in_its_place(running):
+    audio = noise(0.5, 10)
+    enhancer = wire(running.http, delay_ms=0, model="crn", variant="original")
+    output = run(enhancer, audio, 8000)
+    np.testing.assert_array_equal(output, audio)
+    assert enhancer.late_samples == 8000
+    enhancer.close()
+
+
+def test_without_a_server_the_call_goes_on(caplog):
+    audio = noise(0.5, 11)
+    enhancer = wire("http://127.0.0.1:9", delay_ms=50)
+    output = run(enhancer, audio, 160)
+    np.testing.assert_array_equal(output[:, enhancer.delay :], audio)
+    assert enhancer.failure is not None
+    assert "not removed" in caplog.text
+    enhancer.close()
+
+
+def test_a_broken_connection_is_made_again_behind_the_call(running, proxied):
+    audio = tones(1.0)[None]
+    enhancer = wire(proxied([20000]).url, model="crn", variant="pruned")
+    output = run(enhancer, audio, 160)
+    assert enhancer.late_samples == 0
+    np.testing.assert_allclose(output[:, enhancer.delay :], audio, atol=2e-3)
+    enhancer.close()
