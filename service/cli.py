@@ -6,7 +6,7 @@ import logging
 import os
 import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Annotated, cast
 
@@ -20,10 +20,11 @@ from models.zoo import SHIPPED, Variant, ZooError, load_variant, load_zoo, prefe
 from service.errors import ServiceError
 from service.files import MEDIA_TYPES, Format, enhance_file
 from service.settings import Settings, SettingsError, load_settings
+from service.supervisor import Supervisor, WorkerError
 from service.tables import print_table
 
 AUDIO_SUFFIXES = {".wav", ".flac", ".ogg", ".opus", ".mp3"}
-USER_ERRORS: tuple[type[Exception], ...] = (SettingsError, ZooError, ServiceError, OSError)
+USER_ERRORS: tuple[type[Exception], ...] = (SettingsError, ZooError, ServiceError, WorkerError, OSError)
 
 ZooOption = Annotated[Path, typer.Option(help="Folder with <model>/<variant>.onnx and their cards.")]
 
@@ -41,7 +42,8 @@ def serve(
     zoo: Annotated[Path | None, typer.Option(help="Folder with the variants.")] = None,
     model: Annotated[Family | None, typer.Option(help="Default model.")] = None,
     variant: Annotated[VariantName | None, typer.Option(help="Default variant.")] = None,
-    max_streams: Annotated[int | None, typer.Option(help="Live streams admitted at once, at most.")] = None,
+    workers: Annotated[int | None, typer.Option(help="Processes that share the port; one for each core is best.")] = None,
+    max_streams: Annotated[int | None, typer.Option(help="Live streams admitted at once, at most, by all workers.")] = None,
     drain_seconds: Annotated[float | None, typer.Option(help="Time that streams get to finish at a stop.")] = None,
     log_level: Annotated[str | None, typer.Option(help="debug, info, warning or error.")] = None,
 ) -> None:
@@ -55,18 +57,30 @@ def serve(
         zoo=zoo,
         default_model=model,
         default_variant=variant,
+        workers=workers,
         max_streams=max_streams,
         drain_seconds=drain_seconds,
         log_level=log_level,
     )
     logging.basicConfig(level=chosen.log_level.upper(), format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    if chosen.workers > 1:
+        _serve_with_workers(chosen)
+        return
     loaded = load_zoo(chosen.zoo, chosen.variants)
     for number in (signal.SIGTERM, signal.SIGINT):  # uvicorn raises the one that stopped it again, when it has stopped
         signal.signal(number, lambda *_: sys.exit(0))
-    names = ", ".join(loaded.names)
-    make_server(
-        chosen, loaded, lambda port: typer.echo(f"Quietwire on http://{chosen.host}:{port} with {names} (Ctrl-C stops it)")
-    ).run()
+    make_server(chosen, loaded, lambda port: _announce(chosen, port, loaded.names)).run()
+
+
+def _serve_with_workers(chosen: Settings) -> None:
+    if sys.platform == "win32":
+        raise SettingsError("workers: Windows has no signals to drain them with; use 1, and several servers behind a balancer")
+    Supervisor(chosen, lambda port, names: _announce(chosen, port, names)).run()
+
+
+def _announce(chosen: Settings, port: int, names: Iterable[str]) -> None:
+    processes = f" in {chosen.workers} processes" if chosen.workers > 1 else ""
+    typer.echo(f"Quietwire on http://{chosen.host}:{port} with {', '.join(names)}{processes} (Ctrl-C stops it)")
 
 
 def settings() -> None:

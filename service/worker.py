@@ -1,0 +1,99 @@
+"""One worker process of several: the same server as one alone, on a listening socket that they share."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import logging
+import os
+import shutil
+import signal
+import socket
+import sys
+import threading
+from multiprocessing.connection import Connection
+from pathlib import Path
+
+from service.settings import Settings
+
+STOPS = (signal.SIGINT, signal.SIGTERM)
+
+
+@dataclasses.dataclass(frozen=True)
+class Job:
+    """What a worker is started with.
+
+    Attributes:
+        number: Never given twice by one supervisor.
+        settings: Its share of them, from ``share``.
+        listening: The socket.
+        folder: For the metrics of all workers.
+    """
+
+    number: int
+    settings: Settings
+    listening: socket.socket
+    folder: Path
+
+
+@dataclasses.dataclass(frozen=True)
+class Started:
+    """What a worker tells its supervisor: the names of its variants, or why it cannot serve."""
+
+    names: tuple[str, ...] = ()
+    failure: str | None = None
+
+
+def share(settings: Settings, index: int) -> Settings:
+    """The settings of worker ``index`` from 0: what is counted for the whole server is divided.
+
+    ``max_streams`` add up to what is set; of ``uploads`` every worker gets one at least. ``workers`` stays, as it says which
+    part of the processors is the worker's.
+    """
+
+    def part(whole: int) -> int:
+        return whole // settings.workers + (index < whole % settings.workers)
+
+    parts = {"max_streams": part(settings.max_streams), "uploads": max(1, part(settings.uploads))}
+    return settings.model_copy(update=parts)
+
+
+def run_worker(job: Job, supervisor: Connection) -> None:
+    """Serve until SIGTERM or SIGINT, or until the supervisor is gone; both are held back until here.
+
+    Args:
+        job: What to do.
+        supervisor: Gets one ``Started``.
+    """
+    for number in STOPS:  # uvicorn raises the one that stopped it again, when it has stopped
+        signal.signal(number, lambda *_: sys.exit(0))
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)  # meant for the supervisor, where a terminal sends it to all
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, STOPS)
+    from models.zoo import ZooError, load_zoo  # here, as the supervisor needs nothing of all this
+    from service.app import create_app, server_config
+    from service.worker_server import WorkerServer
+
+    logging.basicConfig(
+        level=job.settings.log_level.upper(), format="%(asctime)s %(levelname)s %(process)d %(name)s: %(message)s"
+    )
+    try:
+        zoo = load_zoo(job.settings.zoo, job.settings.variants)
+    except (ZooError, OSError) as error:
+        supervisor.send(Started(failure=str(error)))
+        sys.exit(1)
+    orphaned = threading.Event()
+    threading.Thread(target=_watch, args=(supervisor, orphaned), name="supervisor", daemon=True).start()
+    config = server_config(job.settings, create_app(job.settings, zoo))
+    try:
+        WorkerServer(config, job, lambda: supervisor.send(Started(tuple(zoo.names)))).run(sockets=[job.listening])
+    finally:
+        if orphaned.is_set():
+            shutil.rmtree(job.folder, ignore_errors=True)
+
+
+def _watch(supervisor: Connection, orphaned: threading.Event) -> None:
+    """Stop this process as soon as there is no supervisor; that one never sends a word."""
+    with contextlib.suppress(EOFError, OSError):
+        supervisor.recv()
+    orphaned.set()
+    os.kill(os.getpid(), signal.SIGTERM)

@@ -1,0 +1,63 @@
+"""The server of one worker process: it shares its listening socket, and its metrics, with the others."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import socket
+from collections.abc import Callable
+
+import uvicorn
+
+from service.acceptor import Acceptor
+from service.app import Server
+from service.worker import Job
+from service.worker_metrics import WorkerMetrics
+
+
+class WorkerServer(Server):
+    """One of several servers.
+
+    Args:
+        config: Of uvicorn.
+        job: What to do.
+        started: Called once connections are taken.
+    """
+
+    def __init__(self, config: uvicorn.Config, job: Job, started: Callable[[], None]) -> None:
+        super().__init__(config, lambda port: started())
+        self._job = job
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Start, take connections with the others' needs in mind, and begin to tell the metrics."""
+        await uvicorn.Server.startup(self, [])  # everything but the listening
+        state = self.application.state
+        state.worker_metrics = WorkerMetrics(self._job.folder, self._job.number, state.runtime.metrics.registry)
+        self._publishing = asyncio.create_task(state.worker_metrics.keep_publishing())
+        self._acceptor = Acceptor(self._job.listening, self._protocol, self._fullness)
+        gc.freeze()  # the objects of the start are not garbage
+        self._acceptor.start()
+        self._listening(self._job.listening.getsockname()[1])
+
+    async def drain(self) -> None:
+        """Let streams finish; what is new is left to the workers that stay, and refused when there are none."""
+        await super().drain()
+        self._acceptor.stop()
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Drain, stop, and tell the metrics a last time."""
+        await super().shutdown(sockets)
+        self._publishing.cancel()
+        await asyncio.wait([self._publishing])
+
+    def _protocol(self) -> asyncio.Protocol:
+        """A connection's protocol, as uvicorn makes it for sockets that it listens on itself."""
+        config, state = self.config, self.lifespan.state
+        made: asyncio.Protocol = config.http_protocol_class(config=config, server_state=self.server_state, app_state=state)  # type: ignore[call-arg]
+        return made
+
+    def _fullness(self) -> float:
+        runtime = self.application.state.runtime
+        if runtime.not_ready_reason() is not None:
+            return 1.0
+        return min(0.99, len(self.server_state.connections) / self._job.settings.max_streams)

@@ -1,0 +1,217 @@
+"""Several worker processes on one port: real processes, signals and sockets."""
+
+import asyncio
+import contextlib
+import os
+import re
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import httpx
+import numpy as np
+import psutil
+import pytest
+
+from models.offline import enhance
+from service.settings import Settings
+from service.worker import share
+
+from .client import END, encode, live, noise, receive, send, stream, until
+
+ROOT = Path(__file__).parents[2]
+PRUNED_SECONDS = 'quietwire_audio_seconds_total{variant="crn/pruned"}'  # of live audio
+
+
+class Served:
+    """`quietwire serve --workers 2`, and where it listens."""
+
+    def __init__(self, process, folder):
+        self.process, self.folder = process, folder
+        self.port = int(re.search(r"http://\S+:(\d+) ", process.stdout.readline())[1])
+        self.url, self.http = f"ws://127.0.0.1:{self.port}/ws/enhance", f"http://127.0.0.1:{self.port}"
+
+    @property
+    def log(self):
+        """What it has said on the side."""
+        return (self.folder / "log").read_text()
+
+    @property
+    def workers(self):
+        """Process ids of those that serve, or are about to, or end."""
+        found = set()
+        for one in psutil.Process(self.process.pid).children():
+            with contextlib.suppress(psutil.NoSuchProcess):  # so is a zombie
+                if any("spawn_main" in part for part in one.cmdline()):
+                    found.add(one.pid)
+        return found
+
+    def connections(self):
+        """Connections that each worker holds."""
+        kinds = {pid: psutil.Process(pid).net_connections("tcp4") for pid in self.workers}
+        return {pid: sum(one.status == "ESTABLISHED" for one in kind) for pid, kind in kinds.items()}
+
+    def metric(self, name):
+        """A value as the worker shows it that takes the connection."""
+        text = httpx.get(f"{self.http}/metrics").text
+        found = re.search(rf"^{re.escape(name)} (\S+)$", text, re.MULTILINE)
+        return float(found[1]) if found else 0.0
+
+
+async def shows(served, name, value):
+    """Wait until the metrics say so: a worker tells the others its values once a second."""
+    await until(lambda: abs(served.metric(name) - value) < 1e-6)
+
+
+@contextlib.contextmanager
+def started(zoo, folder, *flags):
+    """The command in a process of its own, with ``folder`` for temporary files."""
+    command = [sys.executable, "-c", "from quietwire.cli import main; main()", "serve", "--zoo", zoo]
+    command += ["--port", "0", "--workers", "2", "--drain-seconds", "10", "--log-level", "warning", *flags]
+    environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONUNBUFFERED": "1", "TMPDIR": str(folder)}
+    environment |= {"QUIETWIRE_VARIANTS": '["crn/original", "crn/pruned"]', "QUIETWIRE_MAX_LOAD": "1"}
+    with (
+        (folder / "log").open("w") as log,
+        subprocess.Popen(command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, stderr=log, text=True) as process,
+    ):
+        try:
+            yield Served(process, folder)
+        finally:
+            process.terminate()
+            try:
+                process.wait(20)
+            finally:
+                process.kill()
+
+
+@pytest.fixture(scope="module")
+def served(zoo_folder, tmp_path_factory):
+    """Room for two streams."""
+    with started(zoo_folder, tmp_path_factory.mktemp("workers"), "--max-streams", "2") as one:
+        yield one
+
+
+def test_streams_go_to_the_workers_with_room(served, running):
+    audio = [noise(1.0, seed) for seed in (1, 2)]
+
+    async def play():
+        async with contextlib.AsyncExitStack() as stack:
+            sockets = [await stack.enter_async_context(live(served.url, variant="original")) for _ in audio]
+            for socket in sockets:
+                assert '"ready"' in await socket.recv()
+            assert list(served.connections().values()) == [1, 1]
+            refused = await stream(served.url, audio[0])
+            assert (refused.close_code, refused.error["code"]) == (4429, "overloaded")
+            events = [[], []]
+            for socket, sound in zip(sockets, audio, strict=True):
+                await socket.send(encode(sound))
+                await send(socket, END)
+            assert [await receive(*pair) for pair in zip(sockets, events, strict=True)] == [1000, 1000]
+        return [b"".join(part for part in one if isinstance(part, bytes)) for one in events]
+
+    for output, sound in zip(asyncio.run(play()), audio, strict=True):
+        expected = encode(enhance(running.variant("crn/original"), sound))
+        np.testing.assert_allclose(np.frombuffer(output, "<i2"), np.frombuffer(expected, "<i2"), atol=4)
+
+
+def test_any_worker_shows_what_all_have_counted(served):
+    async def play():
+        before = served.metric(PRUNED_SECONDS)
+        await shows(served, "quietwire_workers", 2)
+        async with live(served.url, variant="pruned") as one, live(served.url, variant="pruned") as two:
+            for socket in (one, two):
+                await socket.recv()
+            await shows(served, "quietwire_live_streams", 2)
+            for socket in (one, two):
+                await socket.send(encode(noise(0.5)))
+                await send(socket, END)
+                assert await receive(socket, []) == 1000
+        await shows(served, "quietwire_live_streams", 0)
+        await shows(served, PRUNED_SECONDS, before + 1.0)
+
+    asyncio.run(play())
+
+
+def test_a_hang_up_signal_replaces_every_worker_while_streams_go_on(served):
+    before = served.workers
+
+    async def play():
+        async with live(served.url) as socket:
+            await socket.recv()
+            served.process.send_signal(signal.SIGHUP)
+            await until(lambda: served.workers - before)
+            await socket.send(encode(noise(0.5)))
+            await send(socket, END)
+            assert await receive(socket, []) == 1000
+        await until(lambda: len(served.workers) == 2 and not served.workers & before)
+        assert (await stream(served.url, noise(0.1))).close_code == 1000
+
+    asyncio.run(play())
+
+
+def test_a_worker_that_dies_is_replaced_and_what_it_counted_stays(served):
+    async def play():
+        before, workers = served.metric(PRUNED_SECONDS), served.workers
+        assert (await stream(served.url, noise(0.5), variant="pruned")).close_code == 1000
+        await shows(served, PRUNED_SECONDS, before + 0.5)
+        for pid in workers:  # whichever served the stream
+            os.kill(pid, signal.SIGKILL)
+            await until(lambda: pid not in served.workers and len(served.workers) == 2)  # noqa: B023
+            assert f"worker {pid} has died (signal 9)" in served.log
+            await shows(served, "quietwire_workers", 2)
+        assert served.metric(PRUNED_SECONDS) == pytest.approx(before + 0.5)
+        assert (await stream(served.url, noise(0.1))).close_code == 1000
+
+    asyncio.run(play())
+
+
+def test_a_stop_lets_the_streams_of_all_workers_finish(zoo_folder, tmp_path):
+    audio = noise(1.0)
+
+    async def stop(served):
+        async with live(served.url, attenuation_limit_db=0) as one, live(served.url, attenuation_limit_db=0) as two:
+            for socket in (one, two):
+                await socket.recv()
+                await socket.send(encode(audio[:, :8000]))
+            served.process.send_signal(signal.SIGTERM)
+            await until(lambda: httpx.get(f"{served.http}/readyz").json()["reason"] == "draining")  # full it was before
+            received = []
+            for socket in (one, two):
+                events = []
+                await socket.send(encode(audio[:, 8000:]))
+                await send(socket, END)
+                assert await receive(socket, events) == 1000
+                received.append(b"".join(part for part in events if isinstance(part, bytes)))
+        return received
+
+    with started(zoo_folder, tmp_path, "--max-streams", "2") as served:
+        received = asyncio.run(stop(served))
+        assert served.process.wait(20) == 0
+        assert served.log == ""
+    assert received == [encode(audio)] * 2
+    assert list(tmp_path.glob("quietwire-*")) == []
+
+
+def test_workers_that_cannot_start_end_in_one_sentence(quietwire, tmp_path):
+    code, out, error = quietwire("serve", "--workers", "2", "--port", "0", "--zoo", tmp_path)
+    assert (code, out) == (1, "")
+    assert error.startswith("quietwire: ")
+    assert str(tmp_path) in error
+    assert error.count("\n") == 1
+
+
+def test_what_is_counted_for_the_whole_server_is_divided():
+    settings = Settings(workers=3, max_streams=100, uploads=2)
+    parts = [share(settings, index) for index in range(3)]
+    assert [part.max_streams for part in parts] == [34, 33, 33]
+    assert [part.uploads for part in parts] == [1, 1, 1]
+    assert [part.drain_seconds for part in parts] == [settings.drain_seconds] * 3
+
+
+def test_workers_do_not_outlive_their_supervisor(served):  # the last test, as it leaves nothing to the others
+    workers = [psutil.Process(pid) for pid in served.workers]
+    assert len(workers) == 2
+    served.process.kill()
+    assert psutil.wait_procs(workers, 20)[1] == []
+    assert list(served.folder.glob("quietwire-*")) == []
