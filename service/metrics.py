@@ -11,6 +11,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, ProcessCollecto
 from prometheus_client.core import CounterMetricFamily
 from prometheus_client.registry import Collector
 
+from service.errors import STATUSES
 from service.histogram import Histogram, HistogramFamily
 
 LATE_SECONDS = 0.04  # a bound of LATENCY_BUCKETS
@@ -33,6 +34,10 @@ class Metrics:
         self.refused = self._counter("quietwire_streams_refused", "Streams turned away before they began", "reason")
         self.shed = self._counter("quietwire_streams_shed", "Streams let in and ended again because of overload")
         self.errors = self._counter("quietwire_errors", "Requests and streams ended with an error", "code")
+        for code in STATUSES:  # from 0 on, or the first of a kind would be no increase to Prometheus
+            self.errors.labels(code)
+        for reason in ("overloaded", "restarting"):
+            self.refused.labels(reason)
         self.audio_seconds = self._counter("quietwire_audio_seconds", "Audio enhanced live", "variant")
         self.file_seconds = self._counter("quietwire_file_seconds", "Audio enhanced from files", "variant")
         self.chunk_latency = HistogramFamily(
