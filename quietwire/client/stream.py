@@ -105,8 +105,7 @@ class AsyncStream:
             ValueError: Not whole samples, another shape, or the stream has been ended.
         """
         data = self._codec.encode(chunk)
-        if self._ending:
-            raise ValueError("the stream has been ended: open another one")
+        self._raise_ended()
         size = MESSAGE_BYTES // self._codec.frame * self._codec.frame
         for start in range(0, len(data), size):
             await self._dispatch(self._ledger.add(data[start : start + size]))
@@ -118,7 +117,9 @@ class AsyncStream:
 
         Raises:
             QuietwireError: The server does not know it, which ends the stream, or the stream has failed.
+            ValueError: The stream has been ended.
         """
+        self._raise_ended()
         values = zip(SETTINGS, (model, variant, attenuation_limit_db), strict=True)
         changes = {name: value for name, value in values if value is not None}
         entry = self._ledger.add({"type": "configure", **changes})
@@ -216,6 +217,10 @@ class AsyncStream:
             self._asked.append(entry)
         await socket.send(json.dumps(entry.content))
 
+    def _raise_ended(self) -> None:
+        if self._ending:
+            raise ValueError("the stream has been ended: open another one")
+
     def _raise_failure(self) -> None:
         if self._failure is not None:
             raise self._failure
@@ -237,8 +242,8 @@ class AsyncStream:
             raise
         finally:
             for answer in self._answers.values():
-                if self._failure is not None and not answer.done():
-                    answer.set_exception(self._failure)
+                if not answer.done():
+                    answer.set_exception(self._failure or ConnectionLostError("The stream ended before the answer."))
                     answer.exception()  # nobody may be waiting
             self._inbox.put_nowait(self._failure)
             self._moved(None)

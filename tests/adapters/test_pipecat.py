@@ -9,9 +9,10 @@ from models.offline import enhance
 
 from ..service.client import noise, tones
 
-for module in ("transports.base_input", "workers.runner"):  # the import that is allowed to warn, of audioop's removal
-    reason = "pipecat is not installed: pip install 'quietwire[pipecat]'"
-    pytest.importorskip(f"pipecat.{module}", reason=reason, exc_type=ImportError)
+# ruff: noqa: E402 - pipecat is imported where it is installed
+REASON = "pipecat is not installed: pip install 'quietwire[pipecat]'"
+pytest.importorskip("pipecat.transports.base_input", reason=REASON, exc_type=ImportError)  # may warn of audioop's removal
+pytest.importorskip("pipecat.workers.runner", reason=REASON, exc_type=ImportError)
 
 from pipecat.audio.filters.base_audio_filter import BaseAudioFilter
 from pipecat.frames.frames import EndFrame, FilterEnableFrame, InputAudioRawFrame, StartFrame

@@ -104,6 +104,8 @@ def test_sending_and_receiving_by_hand(client):
         assert stream.receive() is None
         with pytest.raises(ValueError, match="ended"):
             stream.send(audio)
+        with pytest.raises(ValueError, match="ended"):
+            stream.configure(variant="original")
 
 
 def test_a_chunk_longer_than_a_message_may_be_is_cut(serve):
