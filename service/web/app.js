@@ -4,7 +4,6 @@ import { api } from "./api.js";
 import { Choice } from "./choice.js";
 import { Compare } from "./compare.js";
 import { $, say } from "./dom.js";
-import { LatencyPlot } from "./latency-plot.js";
 import { Live } from "./live.js";
 import { Variants } from "./variants.js";
 
@@ -15,7 +14,6 @@ const live = new Live(choice);
 const compare = new Compare(choice);
 const variants = new Variants();
 
-new LatencyPlot($("latency"), []).show(); // its axes, while nothing runs
 live.addEventListener("start", () => compare.pause());
 compare.addEventListener("sound", () => live.running && live.stop());
 for (const part of [live, compare]) part.addEventListener("playing", ({ detail }) => variants.mark(detail));

@@ -41,14 +41,15 @@ export class Series {
   }
 }
 
-/** Draws series of { series, property (a colour of the style sheet) } on a canvas. */
+/** Draws `lines`, each { series, property (a colour of the style sheet) }, on a canvas; only its axes while there are none. */
 export class LatencyPlot {
   #top = 50;
 
-  constructor(canvas, lines) {
+  constructor(canvas) {
     this.canvas = canvas;
-    this.lines = lines;
+    this.lines = [];
     matchMedia("(prefers-color-scheme: dark)").onchange = () => this.show();
+    new ResizeObserver(() => this.show()).observe(canvas);
   }
 
   show() {
@@ -76,7 +77,7 @@ export class LatencyPlot {
   }
 
   #axes(context, width, height, x, y) {
-    context.font = "11px system-ui, sans-serif";
+    context.font = `11px ${getComputedStyle(this.canvas).fontFamily}`;
     context.fillStyle = colour("--muted");
     context.strokeStyle = colour("--line");
     context.lineWidth = 1;

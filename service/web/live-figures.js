@@ -2,7 +2,7 @@
 
 import { $, say } from "./dom.js";
 import { bytes, decibels, milliseconds, percent } from "./format.js";
-import { LatencyPlot, Series } from "./latency-plot.js";
+import { Series } from "./latency-plot.js";
 import { FLOOR_DB, Meter } from "./meters.js";
 import { SpectrogramPair } from "./spectrogram.js";
 
@@ -13,8 +13,8 @@ const CHUNK_MS = 10;
 export class LiveFigures {
   #timers = [];
 
-  /** @param {Quietwire} quietwire A live stream with its AudioContext. */
-  constructor(quietwire) {
+  /** @param {Quietwire} quietwire A live stream with its AudioContext. @param {LatencyPlot} plot */
+  constructor(quietwire, plot) {
     this.quietwire = quietwire;
     const rate = quietwire.context.sampleRate;
     this.pair = new SpectrogramPair($("spectrogram-in"), $("spectrogram-out"), rate);
@@ -22,10 +22,11 @@ export class LiveFigures {
     this.roundTrip = new Series();
     this.server = new Series();
     this.playout = { bufferedMs: 0, late: 0 };
-    this.plot = new LatencyPlot($("latency"), [
+    this.plot = plot;
+    plot.lines = [
       { series: this.server, property: "--field" },
       { series: this.roundTrip, property: "--accent" },
-    ]);
+    ];
     this.#listen();
     this.#timers.push(setInterval(() => this.#showMeters(), METERS_MS), setInterval(() => this.#show(), FIGURES_MS));
   }

@@ -2,6 +2,7 @@
 
 import { api } from "./api.js";
 import { $, say } from "./dom.js";
+import { LatencyPlot } from "./latency-plot.js";
 import { LiveFigures, showModel } from "./live-figures.js";
 import { listDevices, microphoneProblem } from "./microphone.js";
 import { Quietwire, openContext, openMicrophone } from "./quietwire.js";
@@ -14,6 +15,7 @@ export class Live extends EventTarget {
   #figures = null;
   #volume = null;
   #microphone = null; // the MediaStream, so that its light goes out at the end
+  #plot = new LatencyPlot($("latency"));
   #kind = "";
   #bypassed = false;
   #run = 0; // counts starts: what an older one still awaits must not disturb the newer
@@ -67,7 +69,7 @@ export class Live extends EventTarget {
     const quietwire = new Quietwire({ context, token: api.token, attenuationLimitDb: this.#limit, ...this.#chosen });
     this.#quietwire = quietwire;
     this.#microphone = source instanceof MediaStream ? source : null;
-    this.#figures = new LiveFigures(quietwire);
+    this.#figures = new LiveFigures(quietwire, this.#plot);
     quietwire.addEventListener("state", ({ detail }) => this.#onState(detail));
     for (const type of ["ready", "configured"]) quietwire.addEventListener(type, ({ detail }) => this.#onFacts(detail));
     if (!this.#microphone) quietwire.addEventListener("ready", () => source.start(), { once: true });

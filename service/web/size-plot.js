@@ -8,7 +8,6 @@ const LEFT = 50;
 const RIGHT = 24;
 const TOP = 24;
 const BOTTOM = 46;
-const LABEL_HEIGHT = 16;
 const LETTER = 6.9; // about the width of one in a label
 
 export const MEASURES = {
@@ -47,32 +46,70 @@ export function drawSizePlot(container, rows, measure, playing) {
     root.append(svg("line", { class: "noisy", x1: LEFT, x2: width - RIGHT, y1: y(noisy), y2: y(noisy) }));
     root.append(text(LEFT + 6, y(noisy) - 7, `unprocessed ${figure(noisy, digits)}`, "tick"));
   }
-  const taken = [];
-  for (const point of points) root.append(mark(point, x(point.model_bytes), y, playing, taken, width));
+  drawLegend(root, points, width);
+  const taken = points.map((point) => box(x(point.model_bytes), y(point.mean), 0, "middle", 9));
+  // The playing one first, so that it has its name whatever else has to go without.
+  for (const point of [...points].sort((a, b) => (nameOf(b) === playing) - (nameOf(a) === playing))) {
+    root.append(mark(point, x(point.model_bytes), y, playing, taken, width));
+  }
   container.replaceChildren(root);
   return true;
 }
 
+function nameOf({ model, variant }) {
+  return `${model}/${variant}`;
+}
+
+function shape(model, x, y) {
+  if (model === "crn") return svg("circle", { class: "dot-mark", cx: x, cy: y, r: 6.5 });
+  return svg("rect", { class: "dot-mark", x: x - 6, y: y - 6, width: 12, height: 12 });
+}
+
+function drawLegend(root, points, width) {
+  let right = width - RIGHT;
+  for (const model of [...new Set(points.map((point) => point.model))].reverse()) {
+    root.append(text(right, 13, model, "tick end"), shape(model, right - model.length * LETTER - 12, 8.5));
+    right -= model.length * LETTER + 40;
+  }
+}
+
 function mark(point, x, y, playing, taken, width) {
-  const name = `${point.model}/${point.variant}`;
-  const on = name === playing;
+  const on = nameOf(point) === playing;
   const at = y(point.mean);
-  const group = svg("g", { class: on ? "mark playing" : "mark", "data-name": name });
+  const group = svg("g", { class: on ? "mark playing" : "mark", "data-name": nameOf(point) });
   if (point.ci95) {
     group.append(svg("line", { class: "interval", x1: x, x2: x, y1: y(point.mean - point.ci95), y2: y(point.mean + point.ci95) }));
   }
   if (on) group.append(svg("circle", { class: "ring", cx: x, cy: at, r: 13 }));
-  if (point.model === "crn") group.append(svg("circle", { class: "dot-mark", cx: x, cy: at, r: 6.5 }));
-  else group.append(svg("rect", { class: "dot-mark", x: x - 6, y: at - 6, width: 12, height: 12 }));
-  const label = `${point.model} ${point.variant}${on ? ", playing" : ""}`;
+  group.append(shape(point.model, x, at));
+  const label = `${point.variant}${on ? ", playing" : ""}`;
   const long = label.length * LETTER;
-  const left = x + 16 + long > width - 4; // to the left of the mark where the right has no room
-  let line = at + 4;
-  const from = left ? x - 16 - long : x + 16;
-  while (taken.some((other) => Math.abs(other.line - line) < LABEL_HEIGHT && from < other.to && from + long > other.from)) line -= LABEL_HEIGHT;
-  taken.push({ line, from, to: from + long });
-  group.append(text(left ? x - 16 : x + 16, line, label, left ? "name end" : "name"));
+  const gap = on ? 20 : 14;
+  const places = [
+    [x + gap, at + 4, "start"],
+    [x - gap, at + 4, "end"],
+    [x, at - gap - 4, "middle"],
+    [x, at + gap + 12, "middle"],
+  ];
+  for (const [left, line, anchor] of places) {
+    const own = box(left, line - 4, long, anchor, 7);
+    const outside = own.left < LEFT - 8 || own.right > width || own.top < TOP - 6;
+    if (outside || taken.some((other) => overlap(own, other))) continue;
+    taken.push(own);
+    group.append(text(left, line, label, `name ${anchor}`));
+    break; // where there is no room at all, the table below has the name
+  }
   return group;
+}
+
+function box(x, y, long, anchor, half) {
+  const left = x - { start: 0, middle: long / 2, end: long }[anchor];
+  const side = long ? 2 : half; // a mark has no text
+  return { left: left - side, right: left + long + side, top: y - half, bottom: y + half };
+}
+
+function overlap(a, b) {
+  return a.left < b.right && b.left < a.right && a.top < b.bottom && b.top < a.bottom;
 }
 
 function logScale(values, from, to) {

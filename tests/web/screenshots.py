@@ -1,7 +1,7 @@
 """``python -m tests.web.screenshots [folder]``: the page at the size of a desk and of a phone, while the demo plays.
 
-Writes ``page-desktop.png`` and ``page-phone.png`` (kept in ``docs/``), and further views, which are only to be looked at, to
-the folder ``more`` in it.
+Writes ``page-desktop.png`` and ``page-phone.png``, by default to ``docs/``, where they are kept. A folder of your own also
+gets the whole page in both sizes and themes, to be looked at.
 """
 
 from __future__ import annotations
@@ -28,23 +28,26 @@ def main() -> None:
     if reason := why_not():
         sys.exit(f"No screenshots: {reason}.")
     folder = Path(sys.argv[1]) if len(sys.argv) > 1 else Path("docs")
-    (folder / "more").mkdir(parents=True, exist_ok=True)
+    folder.mkdir(parents=True, exist_ok=True)
     with served() as address, chromium() as driver:
         page = Page(driver, address)
         show(driver, 1280, 1.0, "light")
         page.start("demo")
-        time.sleep(8)
-        take(driver, folder / "page-desktop.png", 1280, 1.0, until_element=".latency")
-        compare(page)
-        take(driver, folder / "more" / "desktop-light.png", 1280, 1.0)
-        show(driver, 1280, 1.0, "dark")
-        take(driver, folder / "more" / "desktop-dark.png", 1280, 1.0)
-        show(driver, 390, 2.0, "light")
-        take(driver, folder / "more" / "phone-light.png", 390, 1.0)
+        time.sleep(14)
+        take(driver, folder / "page-desktop.png", 1280, until_element=".latency")
+        if len(sys.argv) > 1:
+            compare(page)
+            for name, width, scale, theme in (
+                ("desk", 1280, 1.0, "light"),
+                ("desk", 1280, 1.0, "dark"),
+                ("phone", 390, 2.0, "light"),
+            ):
+                show(driver, width, scale, theme)
+                take(driver, folder / f"whole-{name}-{theme}.png", width)
         show(driver, 390, 2.0, "dark")
         page.start("demo")
         time.sleep(8)
-        take(driver, folder / "page-phone.png", 390, 2.0, until_element=".figures")
+        take(driver, folder / "page-phone.png", 390, until_element=".controls")
         print("width of the content at 390:", page.run("return document.documentElement.scrollWidth"))
         print("complaints of the browser:", page.complaints or "none")
 
@@ -67,7 +70,7 @@ def show(driver: Chrome, width: int, scale: float, theme: str) -> None:
     time.sleep(0.6)
 
 
-def take(driver: Chrome, path: Path, width: int, scale: float, until_element: str = "") -> None:
+def take(driver: Chrome, path: Path, width: int, until_element: str = "") -> None:
     """A picture of the page from its top to an element's bottom, or to its own end."""
     script = """const element = arguments[0] && document.querySelector(arguments[0]);
     return element ? element.getBoundingClientRect().bottom + scrollY + 28 : document.documentElement.scrollHeight;"""

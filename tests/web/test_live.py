@@ -39,7 +39,7 @@ def test_model_and_variant_switch_while_the_stream_runs(page, shipped):
 def test_noise_in_the_pauses_of_the_demo_is_lowered_and_bypass_brings_it_back_in_time_with_the_input(page):
     page.start("demo")
     quieter = until(lambda: len(page.text("figure-pauses")) > 1 and page.text("figure-pauses"))
-    time.sleep(3)
+    time.sleep(2)
     quieter = page.text("figure-pauses")
     assert quieter.startswith("−"), quieter
     assert int(quieter[1:].split()[0]) >= 15, quieter
