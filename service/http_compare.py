@@ -29,8 +29,8 @@ class ComparedScores(BaseModel):
     si_sdr: float | None = Field(description="Scale-invariant signal-to-distortion ratio, dB.")
 
 
-class ComparedVariant(ComparedScores):
-    """One variant on this recording; the measures are null without a reference."""
+class ComparedCosts(BaseModel):
+    """What a variant costs, on disk and on this recording."""
 
     model: str
     variant: str
@@ -40,6 +40,10 @@ class ComparedVariant(ComparedScores):
     algorithmic_latency_ms: float = Field(description="Of a live stream at 16 kHz.")
     latency_ms: float = Field(description="Decoding, enhancing and encoding this file, as X-Latency-Ms of /enhance.")
     real_time_factor: float = Field(description="latency_ms over the length of the audio.")
+
+
+class ComparedVariant(ComparedScores, ComparedCosts):
+    """One variant on this recording; the measures are null without a reference."""
 
 
 class ComparisonAnswer(BaseModel):
