@@ -13,8 +13,8 @@ environment variable before the first import, for all services in a process.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import json
+import logging
 import threading
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -27,6 +27,8 @@ from prometheus_client.registry import Collector
 INTERVAL_SECONDS = 1.0
 RETIRED = "retired.json"
 EARLIEST = ("_created", "_start_time_seconds")  # times: the earliest is shown, a sum would mean nothing
+
+log = logging.getLogger(__name__)
 
 Key = tuple[str, tuple[tuple[str, str], ...]]
 
@@ -55,8 +57,13 @@ class WorkerMetrics:
 
     def publish(self) -> None:
         """Write the values; nothing happens when the folder is gone, as its supervisor then is."""
-        with self._lock, contextlib.suppress(FileNotFoundError):
-            _write(self._path, {"families": _dump(self._registry.collect())})
+        try:
+            with self._lock:
+                _write(self._path, {"families": _dump(self._registry.collect())})
+        except FileNotFoundError:
+            return
+        except OSError as error:
+            log.error("the metrics of this worker cannot be told to the others: %s", error.strerror)
 
     def total(self) -> Collector:
         """The sum over all workers, those that have ended included, for ``generate_latest``; it reads and writes files."""

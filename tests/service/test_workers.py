@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -87,8 +88,10 @@ def started(zoo, folder, *flags):
 
 @pytest.fixture(scope="module")
 def served(zoo_folder, tmp_path_factory):
-    """Room for two streams."""
-    with started(zoo_folder, tmp_path_factory.mktemp("workers"), "--max-streams", "2") as one:
+    """Room for two streams; its folder holds its variants as well."""
+    folder = tmp_path_factory.mktemp("workers")
+    shutil.copytree(zoo_folder, folder / "zoo")
+    with started(folder / "zoo", folder, "--max-streams", "2") as one:
         yield one
 
 
@@ -148,6 +151,17 @@ def test_a_hang_up_signal_replaces_every_worker_while_streams_go_on(served):
         assert (await stream(served.url, noise(0.1))).close_code == 1000
 
     asyncio.run(play())
+
+
+def test_a_restart_is_given_up_when_a_new_worker_cannot_start(served):
+    before, zoo = served.workers, served.folder / "zoo"
+    zoo.rename(served.folder / "elsewhere")
+    served.process.send_signal(signal.SIGHUP)
+    asyncio.run(until(lambda: "the restart is given up" in served.log))
+    (served.folder / "elsewhere").rename(zoo)
+    assert re.search(r"worker \d+ has died \(no variant could be loaded", served.log)
+    assert served.workers == before
+    assert asyncio.run(stream(served.url, noise(0.1))).close_code == 1000
 
 
 def test_a_worker_that_dies_is_replaced_and_what_it_counted_stays(served):
