@@ -9,6 +9,7 @@ import { Quietwire, openContext, openMicrophone } from "./quietwire.js";
 
 const NO_LIMIT = 60; // the slider's right end stands for the protocol's 100
 const FADE_SECONDS = 0.02;
+const SILENT_MS = 4000; // without a sound device, browsers wait for one and say nothing
 
 export class Live extends EventTarget {
   #quietwire = null;
@@ -76,6 +77,10 @@ export class Live extends EventTarget {
     context.addEventListener("statechange", () => {
       if (context.state === "suspended") say($("problem"), "The browser has paused the sound. Press the button again.");
     });
+    setTimeout(() => {
+      if (run !== this.#run || context.state === "running") return;
+      say($("problem"), "The browser has not started the sound. Is a loudspeaker or are headphones connected?");
+    }, SILENT_MS);
     this.dispatchEvent(new Event("start"));
     try {
       await quietwire.start(source);

@@ -5,10 +5,10 @@ from urllib.parse import urlsplit
 
 import numpy as np
 import pytest
-from selenium.webdriver.common.by import By
-from selenium.webdriver.common.keys import Keys
 
 from .browser import Page, chromium, served, until
+
+ENTER = "\ue007"
 
 
 def test_the_microphone_is_streamed_and_the_spectrograms_move(page):
@@ -43,7 +43,7 @@ def test_noise_in_the_pauses_of_the_demo_is_lowered_and_bypass_brings_it_back_in
     quieter = page.text("figure-pauses")
     assert quieter.startswith("−"), quieter
     assert int(quieter[1:].split()[0]) >= 15, quieter
-    page.driver.find_element(By.TAG_NAME, "body").send_keys("b")
+    page.driver.find_element("tag name", "body").send_keys("b")
     assert page.run("return document.getElementById('bypass').ariaPressed") == "true"
     time.sleep(2.2)
     # both canvases are drawn in the same frame; the output's last columns are still on their way
@@ -84,6 +84,7 @@ def test_a_stopped_server_is_said_and_the_stream_comes_back_with_it(driver, ship
     driver.get_log("browser")
 
 
+@pytest.mark.usefixtures("driver")  # skips where there is none
 def test_a_refused_microphone_is_explained(address):
     with chromium("--use-fake-ui-for-media-stream=deny") as driver:
         page = Page(driver, address)
@@ -105,11 +106,11 @@ def test_a_key_is_asked_for_and_used(driver, shipped):
     with served(shipped, api_keys=["the-key"]) as address:
         driver.get(address)
         until(lambda: driver.execute_script("return !document.getElementById('key-form').hidden"))
-        field = driver.find_element(By.ID, "key")
-        field.send_keys("wrong", Keys.ENTER)
-        until(lambda: driver.find_element(By.ID, "key-problem").text == "This key is not valid.")
+        field = driver.find_element("id", "key")
+        field.send_keys("wrong", ENTER)
+        until(lambda: driver.find_element("id", "key-problem").text == "This key is not valid.")
         field.clear()
-        field.send_keys("the-key", Keys.ENTER)
+        field.send_keys("the-key", ENTER)
         until(lambda: driver.execute_script("return document.getElementById('key-form').hidden"))
         page = Page(driver, address)
         page.start()
