@@ -155,7 +155,7 @@ class CrnGraph:
         """A convolution along the bands of ``[any, channels, 1, bands]``, its normalisation folded in."""
         weight, bias = fold(as_array(conv.weight).reshape(conv.out_channels, -1).T, norm)
         weight = weight.T.reshape(conv.weight.shape)
-        return self.graph.convolution(x, weight, bias, conv.stride[1], conv.padding[1])
+        return self.graph.convolution(x, weight, bias, conv.stride[1], int(conv.padding[1]))
 
     def _gru(self, x: str, gru: nn.GRU, initial: str) -> tuple[str, str]:
         inputs = (x, *gru_constants(self.graph, gru), "", initial)

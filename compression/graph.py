@@ -88,9 +88,8 @@ class Graph:
 
     def convolution(self, x: str, weight: npt.ArrayLike, bias: npt.ArrayLike, stride: int = 1, padding: int = 0) -> str:
         """Convolution of ``[any, channels, 1, length]`` along the length; ``weight`` is ``[outputs, inputs, 1, taps]``."""
-        taps = np.shape(weight)[3]
-        shape = {"kernel_shape": [1, taps], "strides": [1, stride], "pads": [0, padding, 0, padding]}
-        return self.add("Conv", x, self.weight(weight), self.weight(bias), **shape)
+        window: dict[str, Any] = {"kernel_shape": [1, np.shape(weight)[3]], "strides": [1, stride], "pads": [0, padding] * 2}
+        return self.add("Conv", x, self.weight(weight), self.weight(bias), **window)
 
     def silu(self, x: str) -> str:
         """``x * sigmoid(x)``."""
