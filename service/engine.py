@@ -8,20 +8,21 @@ channel of one stream in one variant. The thread knows nothing of clients, the e
 from __future__ import annotations
 
 import asyncio
-import dataclasses
 import heapq
 import logging
 import sys
 import threading
 import time
-from collections import defaultdict, deque
+from collections import defaultdict
 from collections.abc import Callable
 
 import numpy as np
 import numpy.typing as npt
 
 from models.zoo import Variant
+from service.lane import Deliver, Fail, Lane, Timing, Work
 from service.states import StateTable
+from service.stepping import step
 
 Array = npt.NDArray[np.float32]
 MAX_ROWS = 32  # the gain of larger batches is spent before that, and latency grows
@@ -30,60 +31,38 @@ EARLY_SECONDS = 0.05  # work whose deadline is further away than this is ahead o
 LINGER_SECONDS = 0.005  # how long a busy engine lets work gather: a row of a batch costs half of one alone
 SMOOTHING_SECONDS = 0.5
 SWITCH_SECONDS = 0.0005  # a busy event loop gives way to the engine after this, rather than after Python's 5 ms
+STOP_SECONDS = 5.0  # a thread that hangs is not waited for longer
 LINGER_LOAD = (0.15, 0.4)  # from which load on it waits at all, and from which that long
 EARLY_ROWS = 4  # lanes that are ahead of real time get this many rows a tick, so they never hold up live ones
 
 log = logging.getLogger(__name__)
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
-class Timing:
-    """What one step cost: seconds waited in the queue, seconds computed, rows in the batch."""
-
-    queue: float
-    compute: float
-    batch: int
-
-
-Deliver = Callable[[Array, Timing], None]
-Fail = Callable[[Exception], None]
-
-
-class Lane:
-    """One row of state and the hops that wait for it. Made by ``Engine.open``."""
-
-    def __init__(self, variant: Variant, row: int, deliver: Deliver, fail: Fail) -> None:
-        self.variant, self.row = variant, row
-        self.deliver, self.fail = deliver, fail
-        self.jobs: deque[tuple[Array, float, float]] = deque()  # hops, deadline, handed over at
-        self.closed = False
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class _Work:
-    """What is taken from one lane for one step."""
-
-    lane: Lane
-    audio: Array
-    submitted: float
-
-
 class Engine:
     """Batches the streams that are due. Start it, open lanes, submit hops, stop it."""
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, capacity: int, observe: Callable[[str, int, int, float], None]) -> None:
+    def __init__(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        capacity: int,
+        observe: Callable[[str, int, int, float], None],
+        count_resets: Callable[[int], None] = lambda rows: None,
+    ) -> None:
         """
         Args:
             loop: Where results are delivered.
             capacity: Largest number of lanes of one variant.
             observe: Called by the engine thread after every step with the variant's name, its rows, hops and seconds.
+            count_resets: Called by the engine thread when rows were no longer finite, with their number.
         """
-        self._loop, self._capacity, self._observe = loop, capacity, observe
+        self._loop, self._capacity, self._observe, self._count_resets = loop, capacity, observe, count_resets
         self._tables: dict[str, StateTable] = {}
         self._ready: dict[Lane, None] = {}  # lanes with waiting hops, in order of arrival
         self._wake = threading.Condition()
         self._stopping = False
         self._busy, self._ended = 0.0, time.perf_counter()  # smoothed load, end of the last step
+        self._steps = 0
+        self._stepping = False
         self._thread = threading.Thread(target=self._run, name="engine", daemon=True)
 
     def start(self) -> None:
@@ -92,16 +71,25 @@ class Engine:
         self._thread.start()
 
     def stop(self) -> None:
-        """Stop after the running step; waiting hops are dropped."""
+        """Stop after the running step, if that ends soon; waiting hops are dropped."""
+        self.abandon()
+        self._thread.join(STOP_SECONDS)
+
+    def abandon(self) -> None:
+        """Deliver nothing more, and stop after the running step, whenever that ends."""
         with self._wake:
             self._stopping = True
             self._wake.notify()
-        self._thread.join()
 
     @property
     def alive(self) -> bool:
         """Whether the thread runs."""
         return self._thread.is_alive()
+
+    @property
+    def step_number(self) -> int | None:
+        """The step that the thread is in, counted from 1, or None while it waits for work."""
+        return self._steps if self._stepping else None
 
     @property
     def lag(self) -> float:
@@ -133,7 +121,7 @@ class Engine:
         Args:
             variant: The network.
             deliver: Called in the event loop with each step's output ``[samples]``, in order.
-            fail: Called in the event loop when the step raised; the lane gets no more output.
+            fail: Called in the event loop when its step raised; the lane gets no more output.
 
         Raises:
             MemoryError: No row is free.
@@ -162,13 +150,20 @@ class Engine:
             deadline: Urgency, on the clock of ``time.perf_counter``: when the audio was due in real time.
         """
         with self._wake:
-            if lane.closed:
+            if lane.closed or lane.failed:
                 return
             lane.jobs.append((audio, deadline, time.perf_counter()))
             self._ready[lane] = None
             self._wake.notify()
 
     def _run(self) -> None:
+        try:
+            with np.errstate(all="ignore"):
+                self._serve()
+        except BaseException:  # whoever watches over the engine sees that it is gone
+            log.critical("the engine has stopped", exc_info=True)
+
+    def _serve(self) -> None:
         while True:
             with self._wake:
                 while not self._ready and not self._stopping:
@@ -182,6 +177,8 @@ class Engine:
             results: list[tuple[Callable[..., None], tuple[object, ...]]] = []
             for batch in works:
                 results += self._step(batch)
+                if self._stopping:
+                    return  # maybe for long: nobody waits for this any more
             self._loop.call_soon_threadsafe(_call_all, results)
 
     def _linger(self) -> float:
@@ -189,61 +186,71 @@ class Engine:
         low, high = LINGER_LOAD
         return LINGER_SECONDS * min(1.0, max(0.0, (self._busy - low) / (high - low)))
 
-    def _collect(self) -> list[list[_Work]]:
+    def _collect(self) -> list[list[Work]]:
         """Take the most urgent work of at most ``MAX_ROWS`` lanes a variant and length; call it with the lock held."""
         now = time.perf_counter()
         urgent = heapq.nsmallest(4 * MAX_ROWS, self._ready, key=lambda lane: lane.jobs[0][1])
-        batches: dict[tuple[str, int], list[_Work]] = defaultdict(list)
+        batches: dict[tuple[str, int], list[Work]] = defaultdict(list)
         early = 0
         for lane in urgent:
             due = lane.jobs[0][1] < now + EARLY_SECONDS
             early += not due
             if due or early <= EARLY_ROWS:
-                work = self._take(lane)
+                work = lane.take(MAX_HOPS * lane.variant.hop)
+                if not lane.jobs:
+                    del self._ready[lane]
                 batches[lane.variant.name, len(work.audio)].append(work)
         return [batch[i : i + MAX_ROWS] for batch in batches.values() for i in range(0, len(batch), MAX_ROWS)]
 
-    def _take(self, lane: Lane) -> _Work:
-        limit = MAX_HOPS * lane.variant.hop
-        audio, deadline, submitted = lane.jobs.popleft()
-        if len(audio) > limit:
-            lane.jobs.appendleft((audio[limit:], deadline, submitted))
-            audio = audio[:limit]
-        elif len(audio) < limit and lane.jobs:
-            parts = [audio]
-            total = len(audio)
-            while lane.jobs and total + len(lane.jobs[0][0]) <= limit:
-                following, _, submitted = lane.jobs.popleft()
-                parts.append(following)
-                total += len(following)
-            audio = np.concatenate(parts)
-        if not lane.jobs:
-            del self._ready[lane]
-        return _Work(lane, audio, submitted)
+    def _begin(self) -> None:
+        self._steps += 1
+        self._stepping = True
 
-    def _step(self, batch: list[_Work]) -> list[tuple[Callable[..., None], tuple[object, ...]]]:
+    def _step(self, batch: list[Work]) -> list[tuple[Callable[..., None], tuple[object, ...]]]:
         variant = batch[0].lane.variant
         table = self._tables[variant.name]
         begin = time.perf_counter()
+        self._begin()
         rows = [work.lane.row for work in batch]
-        try:
-            audio = np.stack([work.audio for work in batch])
-            enhanced, states = variant.step(audio, table.rows[rows])
-        except Exception as error:
-            log.exception("a step of %s with %d rows failed", variant.name, len(batch))
-            return [(work.lane.fail, (error,)) for work in batch if not work.lane.closed]
+        audio = np.stack([work.audio for work in batch])
+        stepped = step(variant, audio, table.rows[rows], self._begin)
+        self._stepping = False
+        if self._stopping:
+            return []
         with self._wake:  # a lane closed meanwhile may have passed its row on: leave that row alone
             live = [index for index, work in enumerate(batch) if not work.lane.closed]
-            table.rows[[rows[index] for index in live]] = states[live]
+            table.rows[[rows[index] for index in live]] = stepped.states[live]
+            for index in stepped.failed:
+                self._drop(batch[index].lane)
         end = time.perf_counter()
         seconds, self._ended, since = end - begin, end, end - self._ended
         self._busy += (seconds / since - self._busy) * min(1.0, since / SMOOTHING_SECONDS)
-        self._observe(variant.name, len(batch), audio.shape[1] // variant.hop, seconds)
-        return [
+        if stepped.reset:
+            self._note_resets([batch[index].lane for index in stepped.reset])
+        results: list[tuple[Callable[..., None], tuple[object, ...]]] = []
+        if stepped.failed:  # the time says nothing about the variant
+            dropped = [(batch[index].lane, error) for index, error in stepped.failed.items()]
+            results = [(lane.fail, (error,)) for lane, error in dropped if not lane.closed]
+        else:
+            self._observe(variant.name, len(batch), audio.shape[1] // variant.hop, seconds)
+        results += [
             (work.lane.deliver, (out, Timing(begin - work.submitted, seconds, len(batch))))
-            for work, out in zip(batch, enhanced, strict=True)
-            if not work.lane.closed
+            for work, out in zip(batch, stepped.enhanced, strict=True)
+            if not work.lane.closed and not work.lane.failed
         ]
+        return results
+
+    def _drop(self, lane: Lane) -> None:
+        """Step a lane no more; call it with the lock held."""
+        lane.failed = True
+        lane.jobs.clear()
+        self._ready.pop(lane, None)
+
+    def _note_resets(self, lanes: list[Lane]) -> None:
+        for lane in lanes:
+            lane.resets += 1
+        self._count_resets(len(lanes))
+        log.warning("%d rows of %s were no longer finite and begin anew", len(lanes), lanes[0].variant.name)
 
 
 def _call_all(calls: list[tuple[Callable[..., None], tuple[object, ...]]]) -> None:

@@ -38,6 +38,10 @@ class Metrics:
             self.errors.labels(code)
         for reason in ("overloaded", "restarting"):
             self.refused.labels(reason)
+        self.resets = self._counter("quietwire_rows_reset", "Rows of state that were no longer finite and began anew")
+        self.engine_restarts = self._counter("quietwire_engine_restarts", "Engines replaced because of a fault", "kind")
+        for kind in ("hang", "death"):
+            self.engine_restarts.labels(kind)
         self.audio_seconds = self._counter("quietwire_audio_seconds", "Audio enhanced live", "variant")
         self.file_seconds = self._counter("quietwire_file_seconds", "Audio enhanced from files", "variant")
         self.chunk_latency = HistogramFamily(

@@ -9,8 +9,9 @@ import numpy as np
 import numpy.typing as npt
 
 from models.zoo import Variant
-from service.engine import Engine, Fail, Timing
+from service.engine import Engine
 from service.fifo import SampleFifo
+from service.lane import Fail, Timing
 
 Array = npt.NDArray[np.float32]
 
@@ -61,6 +62,11 @@ class Path:
     def available(self) -> int:
         """Samples that ``take`` can give."""
         return min(len(fifo) for fifo in self._fifos)
+
+    @property
+    def resets(self) -> int:
+        """How often a channel's state was no longer finite and began anew."""
+        return sum(lane.resets for lane in self._lanes)
 
     def submit(self, audio: Array, deadline: float) -> None:
         """Hand whole hops ``[channels, hops * hop]`` to the engine."""

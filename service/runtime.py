@@ -17,6 +17,7 @@ from models.zoo import Variant, Zoo
 from service.capacity import Capacity, processors
 from service.engine import Engine
 from service.errors import ServiceError
+from service.keeper import EngineKeeper
 from service.metrics import Metrics
 from service.overload import LAG_SECONDS, PERIOD_SECONDS, Overload
 from service.settings import Settings
@@ -50,8 +51,7 @@ class Runtime:
 
     def __init__(self, settings: Settings, zoo: Zoo) -> None:
         self.settings, self.zoo, self.metrics = settings, zoo, Metrics()
-        # a stream has up to two channels, and up to three paths of one variant when it switches every 10 ms
-        self.engine = Engine(asyncio.get_running_loop(), 6 * settings.max_streams, self._observe_step)
+        self.keeper = EngineKeeper(self._make_engine, self.variant(None, None), settings.max_step_seconds, self.metrics)
         self.metrics.watch_queue(lambda: self.engine.waiting_seconds)
         self.capacity = Capacity(processors() / settings.workers, settings.max_load)
         self.live_seconds = 0.0  # of audio, taken from all live streams so far
@@ -60,6 +60,16 @@ class Runtime:
         self._streams: dict[Live, None] = {}  # oldest first
         self._upload_count = 0
         self._guard: asyncio.Task[None] | None = None
+
+    @property
+    def engine(self) -> Engine:
+        """The engine that new streams go to."""
+        return self.keeper.engine
+
+    def _make_engine(self) -> Engine:
+        # a stream has up to two channels, and up to three paths of one variant when it switches every 10 ms
+        rows = 6 * self.settings.max_streams
+        return Engine(asyncio.get_running_loop(), rows, self._observe_step, self.metrics.resets.inc)
 
     def start(self) -> None:
         """Measure the variants, start the engine and the watch over it."""
@@ -77,7 +87,9 @@ class Runtime:
         overload, busy, heard = Overload(), time.thread_time(), self.live_seconds
         while True:
             await asyncio.sleep(PERIOD_SECONDS)
-            self.metrics.shed.inc(overload.check(self.engine.lag, list(self._streams), time.monotonic()))
+            self.keeper.check(list(self._streams), time.monotonic())
+            if self.keeper.stepping_seconds < 2 * PERIOD_SECONDS:  # else it hangs, and fewer streams would be no help
+                self.metrics.shed.inc(overload.check(self.engine.lag, list(self._streams), time.monotonic()))
             self.metrics.load.set(self.capacity.load((stream.variant, stream.channels) for stream in self._streams))
             now = time.thread_time()
             self.capacity.observe_loop(now - busy, self.live_seconds - heard)
@@ -151,8 +163,8 @@ class Runtime:
         """Why a new stream would not be let in now, or None."""
         if self.draining:
             return "draining"
-        if not self.engine.alive:
-            return "engine stopped"
+        if self.keeper.fault is not None or not self.engine.alive:
+            return self.keeper.fault or "the engine has stopped"
         return None if self.has_room else "no room for another stream"
 
     @contextlib.contextmanager
@@ -193,8 +205,8 @@ class Runtime:
         """
         if self.draining:
             raise ServiceError("restarting", "The server is being stopped: connect again.")
-        if not self.engine.alive:
-            raise ServiceError("internal", "The engine has stopped: the server must be restarted.")
+        if self.keeper.fault is not None or not self.engine.alive:
+            raise ServiceError("internal", "The server recovers from a fault: connect again in a moment.")
         if not self._has_room(variant, channels):
             raise ServiceError("overloaded", "The server holds no room for another stream: try again later.")
 

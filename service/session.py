@@ -263,6 +263,7 @@ class Session:
             "real_time_factor": round(stream.compute_seconds / seconds, 6) if seconds else 0.0,
             "model_bytes": stream.variant.card.bytes,
             "samples_repaired": self._repaired,
+            "resets": stream.resets,
         }
 
     # Output

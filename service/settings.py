@@ -45,6 +45,9 @@ class Settings(BaseSettings):
     max_file_seconds: float = Field(3600, gt=0, description="Longest upload, decoded.")
     max_compare_seconds: float = Field(120, gt=0, description="Longest upload to `POST /compare`, decoded.")
     uploads: int = Field(2, ge=1, le=64, description="Uploads enhanced at once, by all workers; as many may wait.")
+    max_step_seconds: float = Field(
+        5, ge=0.1, le=600, description="An engine that is in one step for longer than this is given up and replaced."
+    )
     drain_seconds: float = Field(20, ge=0, le=3600, description="Time that streams get to finish when the server is stopped.")
     api_keys: list[SecretStr] = Field(
         [], description="Keys, one of which every request must carry; none are asked for when empty."

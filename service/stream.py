@@ -21,9 +21,10 @@ import numpy.typing as npt
 
 from models.zoo import Variant
 from service.attenuation import AttenuationLimit
-from service.engine import Engine, Timing
+from service.engine import Engine
 from service.errors import ServiceError
 from service.fifo import SampleFifo
+from service.lane import Timing
 from service.paths import Path
 from service.resampling import StreamResampler
 
@@ -72,7 +73,7 @@ class EnhancementStream:
         self._fed = 0  # position at the model's rate up to which hops were handed over
         self._mixed = 0  # the same, up to which output was taken
         self._begun: float | None = None
-        self._spent = 0.0
+        self._spent, self._resets = 0.0, 0
         self.samples_in = self.samples_out = 0
         self._paths: deque[Path] = deque([self._path(variant, 0, 0)])
 
@@ -116,6 +117,11 @@ class EnhancementStream:
     def compute_seconds(self) -> float:
         """This stream's share of the time spent stepping."""
         return self._spent + sum(path.compute_seconds for path in self._paths)
+
+    @property
+    def resets(self) -> int:
+        """How often a channel's state was no longer finite and began anew; the output of that step was silence."""
+        return self._resets + sum(path.resets for path in self._paths)
 
     def reached(self, position: int) -> bool:
         """Whether all output that samples up to a position gave rise to has been delivered."""
@@ -166,6 +172,7 @@ class EnhancementStream:
     def _retire(self, path: Path) -> None:
         path.close()
         self._spent += path.compute_seconds
+        self._resets += path.resets
 
     def _path(self, variant: Variant, start: int, begin: int) -> Path:
         try:

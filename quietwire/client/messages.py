@@ -75,6 +75,7 @@ class Summary(_Message):
     real_time_factor: float
     model_bytes: int
     samples_repaired: int = 0
+    resets: int = 0
 
 
 @dataclasses.dataclass(frozen=True)

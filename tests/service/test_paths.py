@@ -5,7 +5,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from service.engine import Timing
+from service.lane import Timing
 from service.paths import Path
 
 TIMING = Timing(0.001, 0.004, 2)
