@@ -36,9 +36,11 @@ def test_taking_nothing_keeps_the_number_of_channels():
     assert SampleFifo(2).take(0).shape == (2, 0)
 
 
-def test_what_was_taken_does_not_change_with_what_was_put_in():
-    fifo, audio = SampleFifo(1), np.zeros((1, 4), np.float32)
-    fifo.append(audio)
-    taken = fifo.take(4)
-    audio += 1
-    assert not taken.any()
+def test_a_whole_array_is_given_as_it_is_and_parts_are_copied():
+    fifo, whole, cut = SampleFifo(1), np.zeros((1, 4), np.float32), np.zeros((1, 4), np.float32)
+    fifo.append(whole)
+    fifo.append(cut)
+    assert fifo.take(4) is whole
+    assert not np.shares_memory(fifo.take(2), cut)
+    assert not np.shares_memory(fifo.take(2), cut)
+    assert len(fifo) == 0
