@@ -58,9 +58,10 @@ def create_app(settings: Settings, zoo: Zoo | None = None) -> FastAPI:
 async def _authorize(request: Request, call_next: Callable[[Request], Awaitable[Response]]) -> Response:
     runtime: Runtime = request.app.state.runtime
     try:
-        runtime.check_origin(request.headers)
+        runtime.access.check_origin(request.headers)
         if request.url.path not in OPEN_PATHS and not pages.is_open(request.url.path):
-            runtime.authorize(request.headers, request.query_params.get("token"))
+            host = request.client.host if request.client else None
+            request.state.client = runtime.access.identify(request.headers, request.query_params.get("token"), host)
     except ServiceError as error:
         return _answer(request, error)
     return await call_next(request)
@@ -69,7 +70,7 @@ async def _authorize(request: Request, call_next: Callable[[Request], Awaitable[
 def _answer(request: Request, error: ServiceError) -> JSONResponse:
     runtime: Runtime = request.app.state.runtime
     runtime.metrics.errors.labels(error.code).inc()
-    headers = {"Retry-After": http.RETRY_SECONDS} if error.status == 503 else {}
+    headers = {"Retry-After": str(error.retry_seconds)} if error.status == 503 else {}
     return JSONResponse(error.as_json(), error.status, headers)
 
 
@@ -148,6 +149,7 @@ def server_config(settings: Settings, app: FastAPI) -> uvicorn.Config:
         app,
         host=settings.host,
         port=settings.port,
+        loop="asyncio",  # uvloop, where it is installed, took more time a message and answered later
         ws=Transport,
         ws_per_message_deflate=False,
         ws_max_size=settings.max_message_bytes,

@@ -45,17 +45,21 @@ STATUSES: dict[Code, int] = {
 }
 
 
+RETRY_SECONDS = 2
+
+
 class ServiceError(Exception):
     """A fault that ends one request or stream and nothing else.
 
     Attributes:
         code: The protocol's name of the fault.
         message: One sentence that says what to change.
+        retry_seconds: When it is worth trying again, where that is a matter of time.
     """
 
-    def __init__(self, code: Code, message: str) -> None:
+    def __init__(self, code: Code, message: str, retry_seconds: int = RETRY_SECONDS) -> None:
         super().__init__(message)
-        self.code, self.message = code, message
+        self.code, self.message, self.retry_seconds = code, message, retry_seconds
 
     @property
     def close_code(self) -> int:

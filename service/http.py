@@ -14,13 +14,13 @@ from fastapi.responses import JSONResponse, Response, StreamingResponse
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
 from models.zoo import Variant
+from service.errors import RETRY_SECONDS
 from service.files import MEDIA_TYPES, FileReport, Format, enhance_file
 from service.runtime import Runtime, describe
 from service.uploads import SPOOL_BYTES, uploaded_file
 from service.worker_metrics import WorkerMetrics
 
 router = APIRouter()
-RETRY_SECONDS = "2"
 
 ERRORS: dict[int | str, dict[str, Any]] = {
     status: {"description": text, "content": {"application/json": {"example": {"code": code, "message": "…"}}}}
@@ -79,7 +79,7 @@ async def enhance(
     chosen = runtime.variant(model, variant)
     with contextlib.ExitStack() as stack:
         target = cast("BinaryIO", stack.enter_context(tempfile.SpooledTemporaryFile(SPOOL_BYTES)))
-        with runtime.upload_slot():
+        with runtime.upload_slot(request.state.client) as lease:
             async with uploaded_file(request, runtime.settings) as source:
                 report = await asyncio.get_running_loop().run_in_executor(
                     runtime.uploads,
@@ -92,6 +92,7 @@ async def enhance(
                         max_seconds=runtime.settings.max_file_seconds,
                     ),
                 )
+            lease.settle(report.audio_seconds)
         stack.pop_all()  # from here on the answer closes it
     runtime.metrics.file_seconds.labels(chosen.name).inc(report.audio_seconds)
     size = target.seek(0, os.SEEK_END)
@@ -156,7 +157,7 @@ async def readyz(request: Request) -> JSONResponse:
     reason = runtime.not_ready_reason()
     if reason is None:
         return JSONResponse({"status": "ready", "variants": runtime.zoo.names})
-    return JSONResponse({"status": "not ready", "reason": reason}, 503, {"Retry-After": RETRY_SECONDS})
+    return JSONResponse({"status": "not ready", "reason": reason}, 503, {"Retry-After": str(RETRY_SECONDS)})
 
 
 @router.get("/metrics", response_class=Response)

@@ -89,7 +89,7 @@ async def compare_variants(
     """Enhance a recording with several variants: what each costs and, with the clean reference, how good it is."""
     runtime = runtime_of(request)
     chosen = choose(runtime, variants, model)
-    with runtime.upload_slot():
+    with runtime.upload_slot(request.state.client) as lease:
         async with uploaded_form(request, runtime.settings, "file", "reference") as files:
             result = await asyncio.get_running_loop().run_in_executor(
                 runtime.uploads,
@@ -101,6 +101,7 @@ async def compare_variants(
                     max_seconds=min(runtime.settings.max_compare_seconds, runtime.settings.max_file_seconds),
                 ),
             )
+        lease.settle(result.audio_seconds * len(chosen))
     for variant in chosen:
         runtime.metrics.file_seconds.labels(variant.name).inc(result.audio_seconds)
     return ComparisonAnswer.model_validate(result.as_json(describe))

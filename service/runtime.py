@@ -4,22 +4,23 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import hmac
 import logging
 import os
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Protocol
 
 from models.zoo import Variant, Zoo
+from service.access import Access
 from service.capacity import Capacity, processors
 from service.engine import Engine
 from service.errors import ServiceError
 from service.keeper import EngineKeeper
 from service.metrics import Metrics
 from service.overload import LAG_SECONDS, PERIOD_SECONDS, Overload
+from service.quotas import Client, Lease, Quotas
 from service.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -42,6 +43,9 @@ class Live(Protocol):
     def channels(self) -> int:
         """How many of them."""
 
+    def meter(self) -> None:
+        """Charge its client for the audio so far."""
+
     def fail(self, error: ServiceError) -> None:
         """End it with an error."""
 
@@ -53,6 +57,7 @@ class Runtime:
         self.settings, self.zoo, self.metrics = settings, zoo, Metrics()
         self.keeper = EngineKeeper(self._make_engine, self.variant(None, None), settings.max_step_seconds, self.metrics)
         self.metrics.watch_queue(lambda: self.engine.waiting_seconds)
+        self.access, self.quotas = Access(settings), Quotas(settings)
         self.capacity = Capacity(processors() / settings.workers, settings.max_load)
         self.live_seconds = 0.0  # of audio, taken from all live streams so far
         self.uploads = ThreadPoolExecutor(settings.uploads, "upload", initializer=_yield_to_live_streams)
@@ -90,6 +95,8 @@ class Runtime:
             self.keeper.check(list(self._streams), time.monotonic())
             if self.keeper.stepping_seconds < 2 * PERIOD_SECONDS:  # else it hangs, and fewer streams would be no help
                 self.metrics.shed.inc(overload.check(self.engine.lag, list(self._streams), time.monotonic()))
+            for stream in list(self._streams):
+                stream.meter()
             self.metrics.load.set(self.capacity.load((stream.variant, stream.channels) for stream in self._streams))
             now = time.thread_time()
             self.capacity.observe_loop(now - busy, self.live_seconds - heard)
@@ -134,31 +141,6 @@ class Runtime:
             raise ServiceError("unknown_model", f"{wanted_model}/{wanted_variant} is not loaded: use one of {names}.")
         return found
 
-    def authorize(self, headers: Mapping[str, str], token: str | None) -> None:
-        """Check the API key, where one is asked for.
-
-        Raises:
-            ServiceError: Missing or wrong.
-        """
-        keys = [key.get_secret_value() for key in self.settings.api_keys]
-        if not keys:
-            return
-        scheme, _, bearer = headers.get("authorization", "").partition(" ")
-        given = bearer.strip() if scheme.lower() == "bearer" else token or ""
-        matches = [hmac.compare_digest(given.encode(), key.encode()) for key in keys]
-        if not any(matches):
-            raise ServiceError("unauthorized", "Give a valid API key as Authorization: Bearer … or as the parameter token.")
-
-    def check_origin(self, headers: Mapping[str, str]) -> None:
-        """Check the page that a browser connects from, where there is an allow-list.
-
-        Raises:
-            ServiceError: It is not on the list.
-        """
-        origin, allowed = headers.get("origin"), self.settings.allowed_origins
-        if allowed and origin is not None and origin not in allowed:
-            raise ServiceError("forbidden_origin", "This page may not connect: add its origin to the server's allowed_origins.")
-
     def not_ready_reason(self) -> str | None:
         """Why a new stream would not be let in now, or None."""
         if self.draining:
@@ -168,19 +150,20 @@ class Runtime:
         return None if self.has_room else "no room for another stream"
 
     @contextlib.contextmanager
-    def upload_slot(self) -> Iterator[None]:
+    def upload_slot(self, client: Client) -> Iterator[Lease]:
         """Count an upload while it lasts.
 
         Raises:
-            ServiceError: As many are waiting as may, or the server is being stopped.
+            ServiceError: As many are waiting as may, the client has used up its share, or the server is being stopped.
         """
         if self.draining or self._upload_count >= 2 * self.settings.uploads:
             raise ServiceError("overloaded", "The server is busy with other files: send this one again in a moment.")
-        self._upload_count += 1
-        try:
-            yield
-        finally:
-            self._upload_count -= 1
+        with self.quotas.lease(client, "uploads") as lease:
+            self._upload_count += 1
+            try:
+                yield lease
+            finally:
+                self._upload_count -= 1
 
     @property
     def has_room(self) -> bool:

@@ -25,6 +25,7 @@ from service.errors import ServiceError
 from service.latency import LatencyHistogram
 from service.outbox import Outbox, Receipt
 from service.parameters import Configure, End, Ping, StreamParameters, parse_control
+from service.quotas import Lease
 from service.runtime import Runtime, describe
 from service.stream import EnhancementStream
 from service.transport import Message, Transport
@@ -43,14 +44,15 @@ class Session:
         websocket: Accepted already.
         runtime: What the whole process shares.
         parameters: The query's.
+        lease: The client's hold on its share.
 
     Raises:
         ServiceError: Unknown model or variant, or no room.
     """
 
-    def __init__(self, websocket: WebSocket, runtime: Runtime, parameters: StreamParameters) -> None:
+    def __init__(self, websocket: WebSocket, runtime: Runtime, parameters: StreamParameters, lease: Lease) -> None:
         self.id = uuid.uuid4().hex
-        self._websocket, self._runtime, self._parameters = websocket, runtime, parameters
+        self._websocket, self._runtime, self._parameters, self._lease = websocket, runtime, parameters, lease
         self._transport = Transport.of(websocket)
         variant = runtime.variant(parameters.model, parameters.variant)
         runtime.admit(variant, parameters.channels)
@@ -103,6 +105,7 @@ class Session:
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
+            self.meter()
             self._log_end()
             self._stream.close()
 
@@ -115,6 +118,13 @@ class Session:
     def channels(self) -> int:
         """Each goes through the network on its own."""
         return self._parameters.channels
+
+    def meter(self) -> None:
+        """Charge the client for the audio so far; end the stream when that was more than it may send."""
+        try:
+            self._lease.charge(self._stream.samples_in / self._parameters.sample_rate)
+        except ServiceError as error:
+            self.fail(error)
 
     def fail(self, error: ServiceError) -> None:
         """End the stream with an error from outside, such as a stop of the server."""

@@ -11,6 +11,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from models.card import FAMILIES, VARIANTS, Family, VariantName
 from models.zoo import SHIPPED
+from service.keys import KeyFileError, parse_key, read_keys
 
 
 class SettingsError(Exception):
@@ -50,8 +51,17 @@ class Settings(BaseSettings):
     )
     drain_seconds: float = Field(20, ge=0, le=3600, description="Time that streams get to finish when the server is stopped.")
     api_keys: list[SecretStr] = Field(
-        [], description="Keys, one of which every request must carry; none are asked for when empty."
+        [], description="Keys, one of which every request must carry, as they are or as sha256:<hex>; none when empty."
     )
+    api_keys_file: Path | None = Field(
+        None, description="File with more keys, one a line; re-read when it changes. A key is asked for once this is set."
+    )
+    key_streams: int | None = Field(None, ge=1, description="Streams that one key may have at once; no limit when unset.")
+    key_uploads: int | None = Field(None, ge=1, description="Uploads that one key may have at once; no limit when unset.")
+    key_audio_seconds: float | None = Field(None, gt=0, description="Audio that one key may send an hour; no limit when unset.")
+    address_streams: int | None = Field(None, ge=1, description="Streams at once from one address; no limit when unset.")
+    address_uploads: int | None = Field(None, ge=1, description="Uploads at once from one address; no limit when unset.")
+    address_audio_seconds: float | None = Field(None, gt=0, description="Audio an hour from one address; no limit when unset.")
     allowed_origins: list[str] = Field([], description="Origins of pages that may connect; any when empty.")
     log_level: str = Field("info", pattern="^(debug|info|warning|error)$", description="Least important log lines shown.")
 
@@ -62,8 +72,20 @@ class Settings(BaseSettings):
             raise ValueError(f"variants: {unknown[0]!r} is not one of {', '.join(known)}")
         if self.max_streams < self.workers:
             raise ValueError(f"max_streams: {self.max_streams} streams cannot be divided between {self.workers} workers")
-        if any(not key.get_secret_value() for key in self.api_keys):
-            raise ValueError("api_keys: a key must not be empty")
+        return self
+
+    @model_validator(mode="after")
+    def _check_keys(self) -> Self:
+        for key in self.api_keys:
+            try:
+                parse_key(key.get_secret_value())
+            except ValueError as error:
+                raise ValueError(f"api_keys: {error}") from None
+        if self.api_keys_file is not None:
+            try:
+                read_keys(self.api_keys_file)
+            except KeyFileError as error:
+                raise ValueError(f"api_keys_file: {error}") from None
         return self
 
 

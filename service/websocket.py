@@ -11,6 +11,7 @@ from starlette.websockets import WebSocketDisconnect
 
 from service.errors import CLOSE_CODES, ServiceError
 from service.parameters import parse_query
+from service.quotas import Client
 from service.runtime import Runtime
 from service.session import Session
 
@@ -23,13 +24,12 @@ CLOSE_SECONDS = 2.0  # a client that does not read is not waited for longer
 async def enhance(websocket: WebSocket) -> None:
     """Live enhancement; see docs/protocol.md."""
     runtime: Runtime = websocket.app.state.runtime
-    await websocket.accept()
     session = None
     try:
-        runtime.check_origin(websocket.headers)
-        runtime.authorize(websocket.headers, websocket.query_params.get("token"))
-        session = Session(websocket, runtime, parse_query(websocket.query_params))
-        await session.run()
+        client = await _accept(websocket, runtime)
+        with runtime.quotas.lease(client, "streams") as lease:
+            session = Session(websocket, runtime, parse_query(websocket.query_params), lease)
+            await session.run()
         await websocket.close(1000)
     except WebSocketDisconnect as gone:
         if gone.code == CLOSE_CODES["too_large"]:  # the transport has answered
@@ -41,6 +41,16 @@ async def enhance(websocket: WebSocket) -> None:
     except Exception:
         log.exception("a stream failed")
         await _refuse(websocket, runtime, ServiceError("internal", "The server failed to serve this stream: connect again."))
+
+
+async def _accept(websocket: WebSocket, runtime: Runtime) -> Client:
+    """Check who is there first; one who may not come in is let in all the same, just to be told so, and never read from."""
+    try:
+        runtime.access.check_origin(websocket.headers)
+        host = websocket.client.host if websocket.client else None
+        return runtime.access.identify(websocket.headers, websocket.query_params.get("token"), host)
+    finally:
+        await websocket.accept()
 
 
 async def _refuse(websocket: WebSocket, runtime: Runtime, error: ServiceError) -> None:

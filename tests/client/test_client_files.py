@@ -9,6 +9,7 @@ import pytest
 from models.offline import enhance
 from quietwire import AsyncClient, Client
 from quietwire.client import ConnectionLostError, ServerError
+from service.quotas import Client as Owner
 
 from ..service.client import noise
 from ..service.files import read, write
@@ -89,7 +90,11 @@ def test_a_file_over_the_limit_is_refused_though_it_is_still_being_sent(serve):
 
 def test_a_busy_server_says_when_to_try_again(serve):
     with serve(uploads=1) as running, Client(running.http) as client:
-        with running.runtime.upload_slot(), running.runtime.upload_slot(), pytest.raises(ServerError) as refused:
+        with (
+            running.runtime.upload_slot(Owner(None, "")),
+            running.runtime.upload_slot(Owner(None, "")),
+            pytest.raises(ServerError) as refused,
+        ):
             client.enhance_file(WAV)
         assert (refused.value.code, refused.value.retryable) == ("overloaded", True)
         assert refused.value.retry_after > 0

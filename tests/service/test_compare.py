@@ -10,6 +10,7 @@ import soundfile
 
 from models.measures import measure
 from models.offline import enhance
+from service.quotas import Client
 
 from .client import noise, tones
 from .files import write
@@ -160,7 +161,11 @@ def test_caps_on_bytes_and_length_hold(serve):
 
 
 def test_a_full_queue_of_uploads_is_said_with_a_time_to_retry(serve):
-    with serve(uploads=1) as running, running.runtime.upload_slot(), running.runtime.upload_slot():
+    with (
+        serve(uploads=1) as running,
+        running.runtime.upload_slot(Client(None, "")),
+        running.runtime.upload_slot(Client(None, "")),
+    ):
         answer = compare(running.http, WAV)
     assert_refused(answer, 503, "overloaded")
     assert "retry-after" in answer.headers
