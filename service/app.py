@@ -155,6 +155,7 @@ def server_config(settings: Settings, app: FastAPI) -> uvicorn.Config:
         ws_max_size=settings.max_message_bytes,
         ws_ping_timeout=None,  # a client ahead of real time is not read from, nor are its pongs; there is an idle time
         access_log=False,  # request lines would carry tokens
+        log_config=None,  # its lines go where ours go
         log_level="warning",
         timeout_graceful_shutdown=5,
         server_header=False,

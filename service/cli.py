@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import os
 import signal
 import sys
@@ -17,6 +16,7 @@ from rich.table import Table
 
 from models.card import Family, VariantName
 from models.zoo import SHIPPED, Variant, ZooError, load_variant, load_zoo, preferred_variant
+from service import logs
 from service.errors import ServiceError
 from service.files import MEDIA_TYPES, Format, enhance_file
 from service.settings import Settings, SettingsError, load_settings
@@ -46,6 +46,7 @@ def serve(
     max_streams: Annotated[int | None, typer.Option(help="Live streams admitted at once, at most, by all workers.")] = None,
     drain_seconds: Annotated[float | None, typer.Option(help="Time that streams get to finish at a stop.")] = None,
     log_level: Annotated[str | None, typer.Option(help="debug, info, warning or error.")] = None,
+    log_format: Annotated[str | None, typer.Option(help="console or json.")] = None,
 ) -> None:
     """Start the service. Every setting can also come from QUIETWIRE_… variables or a TOML file."""
     from service.app import make_server
@@ -61,8 +62,9 @@ def serve(
         max_streams=max_streams,
         drain_seconds=drain_seconds,
         log_level=log_level,
+        log_format=log_format,
     )
-    logging.basicConfig(level=chosen.log_level.upper(), format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    logs.configure(chosen)
     if chosen.workers > 1:
         _serve_with_workers(chosen)
         return

@@ -20,13 +20,14 @@ import numpy.typing as npt
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from models.zoo import Variant
-from service import pcm
+from service import pcm, reports
 from service.errors import ServiceError
 from service.latency import LatencyHistogram
+from service.logs import fields
 from service.outbox import Outbox, Receipt
 from service.parameters import Configure, End, Ping, StreamParameters, parse_control
 from service.quotas import Lease
-from service.runtime import Runtime, describe
+from service.runtime import Runtime
 from service.stream import EnhancementStream
 from service.transport import Message, Transport
 
@@ -72,10 +73,11 @@ class Session:
         self._inbox: deque[tuple[Message, float]] = deque()  # messages, when they arrived
         self._filled = asyncio.Event()
         self._busy = False  # the receiver is at work: what comes has to wait behind it
-        self._heard = time.perf_counter()
+        self._begun = self._heard = time.perf_counter()
         self._waiting: deque[Receipt] = deque()
         self._failure: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._seq = self._repaired = 0
+        self._record: dict[str, Any] = {}
         self._latency, self._window = LatencyHistogram(), LatencyHistogram()
 
     async def run(self) -> None:
@@ -85,7 +87,7 @@ class Session:
             ServiceError: The stream has to be closed with an error.
             WebSocketDisconnect: The client has left.
         """
-        self._send({"type": "ready", "session_id": self.id, **self._facts()})
+        self._send({"type": "ready", **self._facts()})
         receiver = asyncio.create_task(self._receive())
         others = [self._outbox.watch(), self._wait_for_disconnect()]
         if self._parameters.stats == "second":
@@ -106,7 +108,9 @@ class Session:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
             self.meter()
-            self._log_end()
+            seconds = self._stream.samples_in / self._parameters.sample_rate
+            self._runtime.metrics.audio_seconds.labels(self.variant.name).inc(seconds)
+            self._record = reports.line(self._totals(), self._stream, self._parameters)
             self._stream.close()
 
     @property
@@ -131,23 +135,22 @@ class Session:
         if not self._failure.done():
             self._failure.set_exception(error)
 
-    def _log_end(self) -> None:
-        stream, name = self._stream, self._stream.variant.name
-        self._runtime.metrics.audio_seconds.labels(name).inc(stream.samples_in / self._parameters.sample_rate)
-        latency = self._latency.percentiles(50, 99)
-        log.info("stream %s (%s): %d samples in, %d out, ms %s", self.id, name, stream.samples_in, stream.samples_out, latency)
+    def log_end(self, close_code: int, reason: str) -> None:
+        """Write the stream's one line in the log, once it has been closed.
+
+        Args:
+            close_code: Of the WebSocket.
+            reason: The protocol's name of the error, or who ended the stream.
+        """
+        seconds = round(time.perf_counter() - self._begun, 3)
+        values = {"session_id": self.id, "close_code": close_code, "reason": reason, "connected_seconds": seconds}
+        log.info("stream ended", extra=fields(values | self._record))
 
     def _facts(self) -> dict[str, Any]:
-        variant, parameters = self._stream.variant, self._parameters
-        return {
-            **describe(variant),
-            "sample_rate": parameters.sample_rate,
-            "encoding": parameters.encoding,
-            "channels": parameters.channels,
-            "attenuation_limit_db": self._stream.attenuation_limit_db,
-            "hop_ms": variant.hop / variant.sample_rate * 1000,
-            "algorithmic_latency_ms": round(self._stream.latency_seconds * 1000, 3),
-        }
+        return {"session_id": self.id, **reports.facts(self._stream, self._parameters)}
+
+    def _totals(self) -> dict[str, Any]:
+        return reports.summary(self._stream, self._parameters, self._latency, self._repaired)
 
     # Input
 
@@ -247,7 +250,7 @@ class Session:
                 while self._waiting or self._stream.samples_out < self._stream.samples_in:
                     await self._progress()
                 await self._outbox.emptied()
-                self._send(self._summary())
+                self._send({"type": "summary", **self._totals()})
                 await self._outbox.emptied()
         return isinstance(message, End)
 
@@ -259,22 +262,7 @@ class Session:
             if variant is not self.variant and not self._runtime.fits(variant, self.channels, instead_of=self):
                 raise ServiceError("overloaded", f"The server has no room for a stream of {variant.name}: try again later.")
         self._stream.configure(variant, message.attenuation_limit_db)
-        self._send({"type": "configured", "session_id": self.id, **self._facts()})
-
-    def _summary(self) -> dict[str, Any]:
-        stream = self._stream
-        seconds = stream.samples_in / self._parameters.sample_rate
-        return {
-            "type": "summary",
-            "samples_in": stream.samples_in,
-            "samples_out": stream.samples_out,
-            "audio_seconds": round(seconds, 6),
-            "latency_ms": self._latency.percentiles(50, 95, 99),
-            "real_time_factor": round(stream.compute_seconds / seconds, 6) if seconds else 0.0,
-            "model_bytes": stream.variant.card.bytes,
-            "samples_repaired": self._repaired,
-            "resets": stream.resets,
-        }
+        self._send({"type": "configured", **self._facts()})
 
     # Output
 

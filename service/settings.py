@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tomllib
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Literal, Self
 
 from pydantic import Field, SecretStr, ValidationError, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -63,6 +63,7 @@ class Settings(BaseSettings):
     address_uploads: int | None = Field(None, ge=1, description="Uploads at once from one address; no limit when unset.")
     address_audio_seconds: float | None = Field(None, gt=0, description="Audio an hour from one address; no limit when unset.")
     allowed_origins: list[str] = Field([], description="Origins of pages that may connect; any when empty.")
+    log_format: Literal["console", "json"] = Field("console", description="Log lines for people, or as JSON objects.")
     log_level: str = Field("info", pattern="^(debug|info|warning|error)$", description="Least important log lines shown.")
 
     @model_validator(mode="after")

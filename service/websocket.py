@@ -24,23 +24,31 @@ CLOSE_SECONDS = 2.0  # a client that does not read is not waited for longer
 async def enhance(websocket: WebSocket) -> None:
     """Live enhancement; see docs/protocol.md."""
     runtime: Runtime = websocket.app.state.runtime
-    session = None
+    session, code, reason = None, 1006, "server"
     try:
         client = await _accept(websocket, runtime)
         with runtime.quotas.lease(client, "streams") as lease:
             session = Session(websocket, runtime, parse_query(websocket.query_params), lease)
             await session.run()
-        await websocket.close(1000)
+        code, reason = 1000, "end"
+        await websocket.close(code)
     except WebSocketDisconnect as gone:
-        if gone.code == CLOSE_CODES["too_large"]:  # the transport has answered
-            runtime.metrics.errors.labels("too_large").inc()
+        code, reason = gone.code, "client"
+        if code == CLOSE_CODES["too_large"]:  # the transport has answered
+            reason = "too_large"
+            runtime.metrics.errors.labels(reason).inc()
     except ServiceError as error:
+        code, reason = error.close_code, error.code
         if session is None:
-            runtime.metrics.refused.labels(error.code).inc()
+            runtime.metrics.refused.labels(reason).inc()
         await _refuse(websocket, runtime, error)
     except Exception:
         log.exception("a stream failed")
+        code, reason = CLOSE_CODES["internal"], "internal"
         await _refuse(websocket, runtime, ServiceError("internal", "The server failed to serve this stream: connect again."))
+    finally:
+        if session is not None:
+            session.log_end(code, reason)
 
 
 async def _accept(websocket: WebSocket, runtime: Runtime) -> Client:

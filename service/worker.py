@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import logging
 import os
 import shutil
 import signal
@@ -14,6 +13,7 @@ import threading
 from multiprocessing.connection import Connection
 from pathlib import Path
 
+from service import logs
 from service.settings import Settings
 
 STOPS = (signal.SIGINT, signal.SIGTERM)
@@ -73,9 +73,7 @@ def run_worker(job: Job, supervisor: Connection) -> None:
     from service.app import create_app, server_config
     from service.worker_server import WorkerServer
 
-    logging.basicConfig(
-        level=job.settings.log_level.upper(), format="%(asctime)s %(levelname)s %(process)d %(name)s: %(message)s"
-    )
+    logs.configure(job.settings, process=True)
     try:
         zoo = load_zoo(job.settings.zoo, job.settings.variants)
     except (ZooError, OSError) as error:
