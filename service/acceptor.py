@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import socket
+import ssl
 from collections.abc import Callable
 
 SPREAD_SECONDS = 0.02  # what a worker waits that is as good as full
@@ -28,12 +29,17 @@ class Acceptor:
         listening: A socket that listens; it is not closed.
         protocol: Makes the protocol of a connection.
         fullness: From 0, empty, to 1, no room.
+        tls: For connections that are to be encrypted.
     """
 
     def __init__(
-        self, listening: socket.socket, protocol: Callable[[], asyncio.Protocol], fullness: Callable[[], float]
+        self,
+        listening: socket.socket,
+        protocol: Callable[[], asyncio.Protocol],
+        fullness: Callable[[], float],
+        tls: ssl.SSLContext | None = None,
     ) -> None:
-        self._listening, self._protocol, self._fullness = listening, protocol, fullness
+        self._listening, self._protocol, self._fullness, self._tls = listening, protocol, fullness, tls
         self._loop = asyncio.get_running_loop()
         self._timer: asyncio.TimerHandle | None = None
         self._tasks: set[asyncio.Task[None]] = set()
@@ -84,6 +90,6 @@ class Acceptor:
 
     async def _connect(self, accepted: socket.socket) -> None:
         try:
-            await self._loop.connect_accepted_socket(self._protocol, accepted)
+            await self._loop.connect_accepted_socket(self._protocol, accepted, ssl=self._tls)
         except OSError:
             accepted.close()

@@ -16,11 +16,12 @@ from starlette.exceptions import HTTPException
 from models.zoo import Zoo, load_zoo
 from service import http, http_compare, pages, websocket
 from service.errors import STATUSES, Code, ServiceError
+from service.headers import DOCS, protect
 from service.runtime import Runtime
-from service.settings import Settings
+from service.settings import Access, Settings
 from service.transport import Transport
 
-OPEN_PATHS = {"/healthz", "/readyz", "/docs", "/openapi.json"}
+OPEN_PATHS = {"/healthz", "/readyz"}
 log = logging.getLogger(__name__)
 
 
@@ -57,21 +58,35 @@ def create_app(settings: Settings, zoo: Zoo | None = None) -> FastAPI:
 
 async def _authorize(request: Request, call_next: Callable[[Request], Awaitable[Response]]) -> Response:
     runtime: Runtime = request.app.state.runtime
+    allowed = _allowed(request.url.path, runtime.settings)
     try:
         runtime.access.check_origin(request.headers)
-        if request.url.path not in OPEN_PATHS and not pages.is_open(request.url.path):
+        if allowed == "off":
+            return protect(request, await _http_exception(request, HTTPException(404)), runtime.settings)
+        if allowed == "key":
             host = request.client.host if request.client else None
             request.state.client = runtime.access.identify(request.headers, request.query_params.get("token"), host)
     except ServiceError as error:
         return _answer(request, error)
-    return await call_next(request)
+    return protect(request, await call_next(request), runtime.settings)
+
+
+def _allowed(path: str, settings: Settings) -> Access:
+    """Who may ask for a path."""
+    if path in DOCS:
+        return settings.docs_access
+    if path == "/metrics":
+        return settings.metrics_access
+    return "open" if path in OPEN_PATHS or pages.is_open(path) else "key"
 
 
 def _answer(request: Request, error: ServiceError) -> JSONResponse:
     runtime: Runtime = request.app.state.runtime
     runtime.metrics.errors.labels(error.code).inc()
     headers = {"Retry-After": str(error.retry_seconds)} if error.status == 503 else {}
-    return JSONResponse(error.as_json(), error.status, headers)
+    answer = JSONResponse(error.as_json(), error.status, headers)
+    protect(request, answer, runtime.settings)
+    return answer
 
 
 async def _service_error(request: Request, error: Exception) -> JSONResponse:
@@ -154,6 +169,10 @@ def server_config(settings: Settings, app: FastAPI) -> uvicorn.Config:
         ws_per_message_deflate=False,
         ws_max_size=settings.max_message_bytes,
         ws_ping_timeout=None,  # a client ahead of real time is not read from, nor are its pongs; there is an idle time
+        proxy_headers=bool(settings.trusted_proxies),
+        forwarded_allow_ips=settings.trusted_proxies,
+        ssl_certfile=settings.tls_certificate,
+        ssl_keyfile=settings.tls_key,
         access_log=False,  # request lines would carry tokens
         log_config=None,  # its lines go where ours go
         log_level="warning",

@@ -82,7 +82,8 @@ def _serve_with_workers(chosen: Settings) -> None:
 
 def _announce(chosen: Settings, port: int, names: Iterable[str]) -> None:
     processes = f" in {chosen.workers} processes" if chosen.workers > 1 else ""
-    typer.echo(f"Quietwire on http://{chosen.host}:{port} with {', '.join(names)}{processes} (Ctrl-C stops it)")
+    scheme = "https" if chosen.tls_certificate else "http"
+    typer.echo(f"Quietwire on {scheme}://{chosen.host}:{port} with {', '.join(names)}{processes} (Ctrl-C stops it)")
 
 
 def settings() -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ipaddress
+import ssl
 import tomllib
 from pathlib import Path
 from typing import Any, Literal, Self
@@ -12,6 +14,8 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 from models.card import FAMILIES, VARIANTS, Family, VariantName
 from models.zoo import SHIPPED
 from service.keys import KeyFileError, parse_key, read_keys
+
+Access = Literal["open", "key", "off"]
 
 
 class SettingsError(Exception):
@@ -63,6 +67,16 @@ class Settings(BaseSettings):
     address_uploads: int | None = Field(None, ge=1, description="Uploads at once from one address; no limit when unset.")
     address_audio_seconds: float | None = Field(None, gt=0, description="Audio an hour from one address; no limit when unset.")
     allowed_origins: list[str] = Field([], description="Origins of pages that may connect; any when empty.")
+    metrics_access: Access = Field(
+        "key", description="Who may read /metrics: who has a `key` (where there are keys), all (`open`), none (`off`)."
+    )
+    docs_access: Access = Field("open", description="Who may read /docs and /openapi.json; as above.")
+    trusted_proxies: list[str] = Field(
+        [], description="Addresses or networks of proxies whose X-Forwarded-For and -Proto are believed."
+    )
+    tls_certificate: Path | None = Field(None, description="PEM file with the certificate chain; plain HTTP when unset.")
+    tls_key: Path | None = Field(None, description="PEM file with its key, where that is not in the same file.")
+    hsts_seconds: int = Field(0, ge=0, description="For this long browsers shall use nothing but TLS; not told when 0.")
     log_format: Literal["console", "json"] = Field("console", description="Log lines for people, or as JSON objects.")
     log_level: str = Field("info", pattern="^(debug|info|warning|error)$", description="Least important log lines shown.")
 
@@ -73,6 +87,22 @@ class Settings(BaseSettings):
             raise ValueError(f"variants: {unknown[0]!r} is not one of {', '.join(known)}")
         if self.max_streams < self.workers:
             raise ValueError(f"max_streams: {self.max_streams} streams cannot be divided between {self.workers} workers")
+        return self
+
+    @model_validator(mode="after")
+    def _check_network(self) -> Self:
+        for proxy in self.trusted_proxies:
+            try:
+                ipaddress.ip_network(proxy)
+            except ValueError as error:
+                raise ValueError(f"trusted_proxies: {error}") from None
+        if self.tls_certificate is not None:
+            try:
+                ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(self.tls_certificate, self.tls_key)
+            except OSError as error:
+                raise ValueError(f"tls_certificate: {self.tls_certificate} or its key cannot be used: {error}") from None
+        elif self.tls_key is not None:
+            raise ValueError("tls_key: tls_certificate must be set too")
         return self
 
     @model_validator(mode="after")

@@ -34,7 +34,7 @@ class WorkerServer(Server):
         state = self.application.state
         state.worker_metrics = WorkerMetrics(self._job.folder, self._job.number, state.runtime.metrics.registry)
         self._publishing = asyncio.create_task(state.worker_metrics.keep_publishing())
-        self._acceptor = Acceptor(self._job.listening, self._protocol, self._fullness)
+        self._acceptor = Acceptor(self._job.listening, self._protocol, self._fullness, self.config.ssl)
         gc.freeze()  # the objects of the start are not garbage
         self._acceptor.start()
         self._listening(self._job.listening.getsockname()[1])
