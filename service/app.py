@@ -17,6 +17,7 @@ from models.zoo import Zoo, load_zoo
 from service import http, http_compare, pages, websocket
 from service.errors import STATUSES, Code, ServiceError
 from service.headers import DOCS, protect
+from service.http_connection import HttpConnection
 from service.runtime import Runtime
 from service.settings import Access, Settings
 from service.transport import Transport
@@ -165,6 +166,7 @@ def server_config(settings: Settings, app: FastAPI) -> uvicorn.Config:
         host=settings.host,
         port=settings.port,
         loop="asyncio",  # uvloop, where it is installed, took more time a message and answered later
+        http=HttpConnection,
         ws=Transport,
         ws_per_message_deflate=False,
         ws_max_size=settings.max_message_bytes,

@@ -138,7 +138,8 @@ class Runtime:
             found = next(iter(preferred or candidates), None)
         if found is None:
             names = ", ".join(self.zoo.names)
-            raise ServiceError("unknown_model", f"{wanted_model}/{wanted_variant} is not loaded: use one of {names}.")
+            wanted = f"{wanted_model}/{wanted_variant}"[:80]  # a client may have sent anything
+            raise ServiceError("unknown_model", f"{wanted} is not loaded: use one of {names}.")
         return found
 
     def not_ready_reason(self) -> str | None:
