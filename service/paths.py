@@ -76,7 +76,8 @@ class Path:
 
     def take(self, count: int) -> Array:
         """The next output samples ``[channels, count]``."""
-        return np.concatenate([fifo.take(count) for fifo in self._fifos])
+        parts = [fifo.take(count) for fifo in self._fifos]
+        return parts[0] if len(parts) == 1 else np.concatenate(parts)
 
     def close(self) -> None:
         """Give the lanes back."""
