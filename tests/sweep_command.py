@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+from functools import partial
 
-import typer
-from typer.testing import CliRunner, Result
-
-from compression import cli
+from . import compression_command
 
 SETTINGS = """
 [pruning]
@@ -30,27 +27,4 @@ soft_steps = 2
 combined_centroids = [8]
 """
 
-
-def write(folder: Path, text: str) -> Path:
-    """The settings file that ``call`` uses."""
-    path = folder / "small.toml"
-    path.write_text(text)
-    return path
-
-
-def call(recordings: Path, folder: Path, source: Path, *arguments: object) -> Result:
-    """Run the command on a checkpoint, in ``folder/run``, into ``folder/out``."""
-    app = typer.Typer()
-    cli.register(app)
-    given = [folder / "small.toml", "--from", source, "--speech", recordings / "speech", "--noise", recordings / "noise"]
-    given += ["--valid-speech", recordings / "speech", "--valid-noise", recordings / "noise", "--threads", 1]
-    given += ["--run", folder / "run", "--out", folder / "out", *arguments]
-    return CliRunner().invoke(app, ["sweep", *map(str, given)])
-
-
-def succeed(*arguments: object) -> Result:
-    """The same, where it must not fail."""
-    result = call(*arguments)
-    if result.exception is not None:
-        raise result.exception
-    return result
+succeed = partial(compression_command.succeed, "sweep")

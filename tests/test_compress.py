@@ -2,13 +2,12 @@
 
 import json
 import signal
+from functools import partial
 from pathlib import Path
 
 import pytest
-import typer
-from typer.testing import CliRunner, Result
 
-from compression import cli, stages
+from compression import stages
 from compression.checkpoint import load_checkpoint, load_network
 from compression.errors import CheckpointError, CompressionError, RecipeError
 from compression.export import export
@@ -16,6 +15,8 @@ from compression.train import Trainer
 from models.card import load_card
 from models.zoo import load_zoo
 
+from . import compression_command
+from .compression_command import write
 from .untrained import checkpoint
 
 TRAINING = "seed = 2\nsteps = 2\ncooldown = 1\nwarmup = 1\nbatch = 2\nseconds = 0.25\nvalidate_every = 2\n"
@@ -45,25 +46,11 @@ def one_validation_batch(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def settings(folder: Path, text: str = SETTINGS) -> Path:
-    path = folder / "small.toml"
-    path.write_text(text)
-    return path
+    return write(folder, text)
 
 
-def call(recordings: Path, folder: Path, source: Path, *arguments: object) -> Result:
-    app = typer.Typer()
-    cli.register(app)
-    given = [folder / "small.toml", "--from", source, "--speech", recordings / "speech", "--noise", recordings / "noise"]
-    given += ["--valid-speech", recordings / "speech", "--valid-noise", recordings / "noise", "--threads", 1]
-    given += ["--run", folder / "run", "--zoo", folder / "zoo", *arguments]
-    return CliRunner().invoke(app, ["compress", *map(str, given)])
-
-
-def succeed(*arguments: object) -> Result:
-    result = call(*arguments)
-    if result.exception is not None:
-        raise result.exception
-    return result
+call = partial(compression_command.call, "compress")
+succeed = partial(compression_command.succeed, "compress")
 
 
 def times(folder: Path) -> dict[Path, int]:

@@ -21,7 +21,8 @@ from compression.report_table import markdown
 from compression.train import Trainer
 from models.card import VariantCard, load_card
 
-from .sweep_command import SETTINGS, succeed, write
+from .compression_command import write
+from .sweep_command import SETTINGS, succeed
 from .untrained import checkpoint
 
 NAMES = {

@@ -11,7 +11,8 @@ from compression.errors import EvaluationError, RecipeError
 from compression.recipe import TrainingSettings
 from compression.sweep_settings import SweepSettings, shortened
 
-from .sweep_command import SETTINGS, succeed, write
+from .compression_command import write
+from .sweep_command import SETTINGS, succeed
 from .untrained import checkpoint
 
 
