@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import logging
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Any
 
 import uvicorn
 from fastapi import FastAPI, Request
@@ -20,9 +22,12 @@ from service.headers import DOCS, protect
 from service.http_connection import HttpConnection
 from service.runtime import Runtime
 from service.settings import Access, Settings
+from service.spans import annotate
 from service.transport import Transport
 
 OPEN_PATHS = {"/healthz", "/readyz"}
+# of FastAPI's own, whose spans hold query strings, and so tokens; ours are in service.tracing
+NO_TELEMETRY: dict[str, Any] = {"telemetry": dict.fromkeys(("tracing", "metrics", "logs", "auto_configure"), False)}
 log = logging.getLogger(__name__)
 
 
@@ -42,8 +47,10 @@ def create_app(settings: Settings, zoo: Zoo | None = None) -> FastAPI:
             yield
         finally:
             app.state.runtime.stop()
+            if tracing is not None:
+                await asyncio.to_thread(tracing.close)
 
-    app = FastAPI(title="Quietwire", description="Streaming real-time speech denoising.", lifespan=lifespan)
+    app = FastAPI(title="Quietwire", description="Streaming real-time speech denoising.", lifespan=lifespan, **NO_TELEMETRY)
     app.state.worker_metrics = None  # one of several processes puts its own here
     app.include_router(http.router)
     app.include_router(http_compare.router)
@@ -54,6 +61,12 @@ def create_app(settings: Settings, zoo: Zoo | None = None) -> FastAPI:
     app.add_exception_handler(HTTPException, _http_exception)
     app.add_exception_handler(Exception, _unexpected)
     pages.mount(app)
+    tracing = None
+    if settings.telemetry_endpoint is not None:
+        from service.tracing import Traced, Tracing  # here, as it takes an extra, and time to import
+
+        tracing = Tracing(settings.telemetry_endpoint)
+        app.add_middleware(Traced, tracing=tracing)
     return app
 
 
@@ -84,6 +97,7 @@ def _allowed(path: str, settings: Settings) -> Access:
 def _answer(request: Request, error: ServiceError) -> JSONResponse:
     runtime: Runtime = request.app.state.runtime
     runtime.metrics.errors.labels(error.code).inc()
+    annotate(request.scope, {"reason": error.code})
     headers = {"Retry-After": str(error.retry_seconds)} if error.status == 503 else {}
     answer = JSONResponse(error.as_json(), error.status, headers)
     protect(request, answer, runtime.settings)

@@ -17,6 +17,7 @@ from models.zoo import Variant
 from service.errors import RETRY_SECONDS
 from service.files import MEDIA_TYPES, FileReport, Format, enhance_file
 from service.runtime import Runtime, describe
+from service.spans import annotate
 from service.uploads import SPOOL_BYTES, uploaded_file
 from service.worker_metrics import WorkerMetrics
 
@@ -95,6 +96,8 @@ async def enhance(
             lease.settle(report.audio_seconds)
         stack.pop_all()  # from here on the answer closes it
     runtime.metrics.file_seconds.labels(chosen.name).inc(report.audio_seconds)
+    facts = {"model": chosen.card.model, "variant": chosen.card.variant, "audio_seconds": report.audio_seconds}
+    annotate(request.scope, {**facts, "latency_ms": _stages(report)})
     size = target.seek(0, os.SEEK_END)
     target.seek(0)
     headers = {"Content-Length": str(size), **_headers(chosen, report)}
@@ -107,18 +110,23 @@ async def _chunks(target: BinaryIO) -> AsyncIterator[bytes]:
             yield chunk
 
 
+def _stages(report: FileReport) -> dict[str, float]:
+    """Milliseconds by stage."""
+    return {name: getattr(report, name) * 1000 for name in ("decode", "enhance", "encode")}
+
+
 def _headers(variant: Variant, report: FileReport) -> dict[str, str]:
     card = variant.card
-    stages = {"decode": report.decode, "enhance": report.enhance, "encode": report.encode}
+    stages = _stages(report)
     return {
         "X-Model": card.model,
         "X-Variant": card.variant,
         "X-Model-Bytes": str(card.bytes),
         "X-Size-Ratio": f"{card.size_ratio:.4f}",
-        "X-Latency-Ms": f"{sum(stages.values()) * 1000:.1f}",
+        "X-Latency-Ms": f"{sum(stages.values()):.1f}",
         "X-Audio-Seconds": f"{report.audio_seconds:.4f}",
         "X-Real-Time-Factor": f"{report.real_time_factor:.5f}",
-        "Server-Timing": ", ".join(f"{name};dur={seconds * 1000:.1f}" for name, seconds in stages.items()),
+        "Server-Timing": ", ".join(f"{name};dur={milliseconds:.1f}" for name, milliseconds in stages.items()),
     }
 
 

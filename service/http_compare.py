@@ -16,6 +16,7 @@ from service.comparison import compare
 from service.errors import ServiceError
 from service.http import ERRORS, runtime_of
 from service.runtime import Runtime, describe
+from service.spans import annotate
 from service.uploads import SPOOL_BYTES, uploaded_form
 
 router = APIRouter()
@@ -104,6 +105,7 @@ async def compare_variants(
         lease.settle(result.audio_seconds * len(chosen))
     for variant in chosen:
         runtime.metrics.file_seconds.labels(variant.name).inc(result.audio_seconds)
+    annotate(request.scope, {"variants": [variant.name for variant in chosen], "audio_seconds": result.audio_seconds})
     return ComparisonAnswer.model_validate(result.as_json(describe))
 
 

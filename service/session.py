@@ -135,8 +135,8 @@ class Session:
         if not self._failure.done():
             self._failure.set_exception(error)
 
-    def log_end(self, close_code: int, reason: str) -> None:
-        """Write the stream's one line in the log, once it has been closed.
+    def log_end(self, close_code: int, reason: str) -> dict[str, Any]:
+        """Write the stream's one line in the log, once it has been closed; give the values in it.
 
         Args:
             close_code: Of the WebSocket.
@@ -144,7 +144,9 @@ class Session:
         """
         seconds = round(time.perf_counter() - self._begun, 3)
         values = {"session_id": self.id, "close_code": close_code, "reason": reason, "connected_seconds": seconds}
-        log.info("stream ended", extra=fields(values | self._record))
+        values |= self._record
+        log.info("stream ended", extra=fields(values))
+        return values
 
     def _facts(self) -> dict[str, Any]:
         return {"session_id": self.id, **reports.facts(self._stream, self._parameters)}

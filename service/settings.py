@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import importlib.util
 import ipaddress
 import ssl
 import tomllib
@@ -77,6 +79,11 @@ class Settings(BaseSettings):
     tls_certificate: Path | None = Field(None, description="PEM file with the certificate chain; plain HTTP when unset.")
     tls_key: Path | None = Field(None, description="PEM file with its key, where that is not in the same file.")
     hsts_seconds: int = Field(0, ge=0, description="For this long browsers shall use nothing but TLS; not told when 0.")
+    telemetry_endpoint: str | None = Field(
+        None,
+        pattern=r"^https?://[^/?#\s]+(/[^?#\s]*)?$",
+        description="OTLP collector for traces, as http://127.0.0.1:4318; none when unset. Needs quietwire[telemetry].",
+    )
     log_format: Literal["console", "json"] = Field("console", description="Log lines for people, or as JSON objects.")
     log_level: str = Field("info", pattern="^(debug|info|warning|error)$", description="Least important log lines shown.")
 
@@ -103,6 +110,15 @@ class Settings(BaseSettings):
                 raise ValueError(f"tls_certificate: {self.tls_certificate} or its key cannot be used: {error}") from None
         elif self.tls_key is not None:
             raise ValueError("tls_key: tls_certificate must be set too")
+        return self
+
+    @model_validator(mode="after")
+    def _check_telemetry(self) -> Self:
+        if self.telemetry_endpoint is not None:
+            with contextlib.suppress(ModuleNotFoundError):  # of a parent
+                if importlib.util.find_spec("opentelemetry.exporter.otlp.proto.http") is not None:
+                    return self
+            raise ValueError("telemetry_endpoint: traces need more packages: pip install 'quietwire[telemetry]'")
         return self
 
     @model_validator(mode="after")

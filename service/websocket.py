@@ -14,6 +14,7 @@ from service.parameters import parse_query
 from service.quotas import Client
 from service.runtime import Runtime
 from service.session import Session
+from service.spans import annotate
 
 router = APIRouter()
 log = logging.getLogger(__name__)
@@ -47,8 +48,8 @@ async def enhance(websocket: WebSocket) -> None:
         code, reason = CLOSE_CODES["internal"], "internal"
         await _refuse(websocket, runtime, ServiceError("internal", "The server failed to serve this stream: connect again."))
     finally:
-        if session is not None:
-            session.log_end(code, reason)
+        ended = {"close_code": code, "reason": reason} if session is None else session.log_end(code, reason)
+        annotate(websocket.scope, ended)
 
 
 async def _accept(websocket: WebSocket, runtime: Runtime) -> Client:
