@@ -27,6 +27,8 @@ class Metrics:
         self.registry = CollectorRegistry()
         self.workers = self._gauge("quietwire_workers", "Processes that serve")
         self.workers.set(1)
+        self.worker_deaths = self._counter("quietwire_worker_deaths", "Processes that ended without having been told to")
+        self.ready = self._gauge("quietwire_ready", "Processes that would let in another stream")
         self.live_streams = self._gauge("quietwire_live_streams", "Streams connected now")
         self.load = self._gauge("quietwire_load", "Share of the busier thread's time that streams take, summed over workers")
         self.queue = self._gauge("quietwire_queue_seconds", "Audio that waits to be enhanced, of all streams together")

@@ -81,6 +81,7 @@ class Runtime:
         for variant in self.zoo.variants.values():
             self.capacity.calibrate(variant)
         self.engine.start()
+        self.metrics.ready.set(self.not_ready_reason() is None)
         self._guard = asyncio.create_task(self._watch())
 
     def _observe_step(self, name: str, rows: int, hops: int, seconds: float) -> None:
@@ -97,6 +98,7 @@ class Runtime:
                 self.metrics.shed.inc(overload.check(self.engine.lag, list(self._streams), time.monotonic()))
             for stream in list(self._streams):
                 stream.meter()
+            self.metrics.ready.set(self.not_ready_reason() is None)
             self.metrics.load.set(self.capacity.load((stream.variant, stream.channels) for stream in self._streams))
             now = time.thread_time()
             self.capacity.observe_loop(now - busy, self.live_seconds - heard)

@@ -164,7 +164,7 @@ class Supervisor:
             if worker.pipe is not None:
                 worker.pipe.close()
         self._workers.remove(worker)
-        retire(self._folder, worker.job.number)
+        retire(self._folder, worker.job.number, died=worker.kill_at is None)
         if worker.kill_at is not None:
             return
         code = worker.process.exitcode or 0

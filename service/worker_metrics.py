@@ -28,6 +28,16 @@ INTERVAL_SECONDS = 1.0
 RETIRED = "retired.json"
 EARLIEST = ("_created", "_start_time_seconds")  # times: the earliest is shown, a sum would mean nothing
 
+# what only the supervisor knows, as a family that is added to those of the worker
+DEATH = [
+    {
+        "name": "quietwire_worker_deaths",
+        "documentation": "",
+        "type": "counter",
+        "samples": [["quietwire_worker_deaths_total", {}, 1]],
+    }
+]
+
 log = logging.getLogger(__name__)
 
 Key = tuple[str, tuple[tuple[str, str], ...]]
@@ -71,16 +81,20 @@ class WorkerMetrics:
         return _Sum(self._folder)
 
 
-def retire(folder: Path, number: int) -> None:
-    """Keep the counts of a worker that has ended, without its file. For the supervisor alone."""
-    ended = _read(_path(folder, number))
-    if ended is None:
-        return
+def retire(folder: Path, number: int, died: bool = False) -> None:
+    """Keep the counts of a worker that has ended, without its file. For the supervisor alone.
+
+    Args:
+        folder: Shared by the workers.
+        number: Of the worker.
+        died: Whether it was not told to end; that is counted, too.
+    """
+    ended = _read(_path(folder, number)) or {"families": []}
     retired = _read(folder / RETIRED) or {"numbers": [], "families": []}
     counts = [family for family in ended["families"] if family["type"] != "gauge"]
-    families = _dump(_add([retired["families"], counts]))
+    families = _dump(_add([retired["families"], counts, DEATH if died else []]))
     _write(folder / RETIRED, {"numbers": [*retired["numbers"], number], "families": families})
-    _path(folder, number).unlink()
+    _path(folder, number).unlink(missing_ok=True)
 
 
 class _Sum(Collector):

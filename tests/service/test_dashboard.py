@@ -1,4 +1,4 @@
-"""The Grafana dashboard and the alerts of docs/scaling.md ask for metrics and labels that the server really has."""
+"""The Grafana dashboard and the alerts in docs ask for metrics and labels that the server really has."""
 
 import itertools
 import json
@@ -7,6 +7,7 @@ from pathlib import Path
 
 import httpx
 import pytest
+import yaml
 from prometheus_client.parser import text_string_to_metric_families
 
 from .client import noise, play
@@ -36,13 +37,19 @@ def queries(dashboard):
     return [target["expr"] for panel in dashboard["panels"] for target in panel["targets"]]
 
 
+@pytest.fixture(scope="module")
+def alerts():
+    (group,) = yaml.safe_load((DOCS / "alerts.yml").read_text())["groups"]
+    return group["rules"]
+
+
 def check(query, shown):
     samples = {sample.name: sample.labels for family in shown.values() for sample in family.samples}
     names = re.findall(r"\b(?:quietwire|process)_\w+", query)
     assert names, query
     assert samples.keys() >= set(names), query
     labels = {label for name in names for label in samples[name]} | ADDED_BY_PROMETHEUS
-    for group in re.findall(r"\bby \(([^)]*)\)", query):
+    for group in re.findall(r"\b(?:by|on) \(([^)]*)\)", query):
         assert labels >= set(group.replace(" ", "").split(",")), query
     for selector in re.findall(r"\{([^}]*)\}", query):
         assert labels >= set(re.findall(r"(\w+)\s*(?:=~|!=|=)", selector)), query
@@ -79,9 +86,27 @@ def test_the_dashboard_asks_the_data_source_that_is_chosen(dashboard):
             assert part["datasource"]["uid"] == "${datasource}"
 
 
-def test_every_alert_asks_for_what_there_is(shown):
-    alerts = re.findall(r"^ +expr: (.+)$", (DOCS / "scaling.md").read_text(), re.MULTILINE)
-    assert len(alerts) >= 5
+def test_every_alert_asks_for_what_there_is(alerts, shown):
+    assert len(alerts) >= 15
     for alert in alerts:
-        if not alert.startswith("up{"):  # Prometheus' own
-            check(alert, shown)
+        if not alert["expr"].startswith("up{"):  # Prometheus' own
+            check(alert["expr"], shown)
+
+
+def test_every_alert_can_fire_for_each_kind_it_names(alerts, shown):
+    """A value of a label that the server never shows would make an alert that sleeps for ever."""
+    values = {value for family in shown.values() for sample in family.samples for value in sample.labels.values()}
+    for alert in alerts:
+        for group in re.findall(r'(?:code|reason|kind)=~?"([^"]*)"', alert["expr"]):
+            assert values >= set(group.split("|")), alert["expr"]
+
+
+def test_every_alert_says_what_happened_and_what_to_do(alerts):
+    names = [alert["alert"] for alert in alerts]
+    assert len(names) == len(set(names))
+    for alert in alerts:
+        assert alert["labels"]["severity"] in ("page", "ticket")
+        assert set(alert["annotations"]) == {"summary", "action"}
+        assert re.fullmatch(r"(\d+[smh])?", alert.get("for", ""))
+        for label in re.findall(r"\$labels\.(\w+)", alert["annotations"]["summary"]):
+            assert label == "instance" or f"{label})" in alert["expr"]

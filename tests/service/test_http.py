@@ -54,6 +54,7 @@ def test_metrics_count_what_happened(serve):
         answer = httpx.get(f"{running.http}/metrics")
     assert answer.headers["content-type"].startswith("text/plain")
     lines = answer.text.splitlines()
+    assert "quietwire_ready 1.0" in lines
     assert "quietwire_live_streams 0.0" in lines
     assert "quietwire_streams_admitted_total 1.0" in lines
     assert 'quietwire_errors_total{code="bad_request"} 1.0' in lines

@@ -123,6 +123,17 @@ def test_what_a_process_has_shown_is_never_lost(workers, tmp_path):
     assert shown(two)['c_total{code="a"}'] == 3
 
 
+def test_processes_that_died_are_counted_even_if_they_never_said_a_word(tmp_path):
+    metrics = Metrics()
+    shared = WorkerMetrics(tmp_path, 4, metrics.registry)
+    for number, died in ((1, True), (2, True), (3, False)):
+        if number != 1:
+            WorkerMetrics(tmp_path, number, Metrics().registry).publish()
+        retire(tmp_path, number, died=died)
+    assert "quietwire_worker_deaths_total 2.0" in lines(shared.total())
+    assert "quietwire_workers 1.0" in lines(shared.total())
+
+
 def test_a_folder_that_is_gone_stops_nobody(tmp_path):
     metrics = Metrics()
     WorkerMetrics(tmp_path / "gone", 1, metrics.registry).publish()
