@@ -53,6 +53,9 @@ class Microphone(WSListener):
 
     Attributes:
         closed: Done when the connection is gone.
+        close_code: Of the server's close frame; 1006 without one, 1005 where it holds none.
+        error: The code and the sentence of the server's error, or None.
+        told: Samples in and out, as the summary says; None without one.
     """
 
     def __init__(self, part: Part, check: AudioCheck, tally: Tally, wheel: TimerWheel) -> None:
@@ -65,9 +68,10 @@ class Microphone(WSListener):
         self._sent_chunks = self._sent_bytes = self._answered = 0
         self._text = b""
         self._in_text = False
-        self._ending = self._hung_up = self._finished = False
-        self._error: tuple[str, str] | None = None
-        self._close_code = 1006
+        self._ending = self._hung_up = False
+        self.error: tuple[str, str] | None = None
+        self.told: tuple[int, int] | None = None
+        self.close_code = 1006
         self.closed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
     @property
@@ -142,7 +146,7 @@ class Microphone(WSListener):
                 except (KeyError, TypeError, ValueError, AttributeError):
                     self._tally.violation("a text message was not what the protocol says")
         elif kind == CLOSE:
-            self._close_code = int.from_bytes(frame.get_payload_as_bytes()[:2], "big") or 1005
+            self.close_code = int.from_bytes(frame.get_payload_as_bytes()[:2], "big") or 1005
             if not transport.is_close_frame_sent:
                 transport.send_close()
             transport.disconnect()
@@ -162,13 +166,12 @@ class Microphone(WSListener):
         elif kind == "ready":
             self._begin()
         elif kind == "summary":
-            self._finished = True
             self._tally.real_time_factors.append(float(message["real_time_factor"]))
-            samples = self._sent_bytes // 2
-            if (message["samples_in"], message["samples_out"]) != (samples, samples):
+            self.told = int(message["samples_in"]), int(message["samples_out"])
+            if self.told != (self._sent_bytes // 2, self._sent_bytes // 2):
                 self._tally.violation("the summary's counts are not those of the samples sent")
         elif kind == "error":
-            self._error = (str(message["code"]), str(message["message"]))
+            self.error = (str(message["code"]), str(message["message"]))
 
     def _begin(self) -> None:
         self._tally.started += 1
@@ -205,12 +208,12 @@ class Microphone(WSListener):
             return
         tally.lost += max(0, self._sent_bytes - check.received + 1) // 2
         tally.unanswered += len(self._unanswered)
-        if self._finished:
+        if self.told is not None:
             tally.ended += 1
             return
-        code, sentence = self._error or (f"close code {self._close_code}", "")
+        code, sentence = self.error or (f"close code {self.close_code}", "")
         if self._schedule is None:
-            refused = code == "overloaded" or self._close_code == OVERLOADED
+            refused = code == "overloaded" or self.close_code == OVERLOADED
             tally.refused, tally.failed = tally.refused + refused, tally.failed + (not refused)
         else:
             tally.broken += 1

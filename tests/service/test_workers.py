@@ -6,9 +6,6 @@ import os
 import re
 import shutil
 import signal
-import subprocess
-import sys
-from pathlib import Path
 
 import httpx
 import numpy as np
@@ -20,44 +17,9 @@ from service.settings import Settings
 from service.worker import share
 
 from .client import END, encode, live, noise, receive, send, stream, until
+from .process import started
 
-ROOT = Path(__file__).parents[2]
 PRUNED_SECONDS = 'quietwire_audio_seconds_total{variant="crn/pruned"}'  # of live audio
-
-
-class Served:
-    """`quietwire serve --workers 2`, and where it listens."""
-
-    def __init__(self, process, folder):
-        self.process, self.folder = process, folder
-        self.port = int(re.search(r"http://\S+:(\d+) ", process.stdout.readline())[1])
-        self.url, self.http = f"ws://127.0.0.1:{self.port}/ws/enhance", f"http://127.0.0.1:{self.port}"
-
-    @property
-    def log(self):
-        """What it has said on the side."""
-        return (self.folder / "log").read_text()
-
-    @property
-    def workers(self):
-        """Process ids of those that serve, or are about to, or end."""
-        found = set()
-        for one in psutil.Process(self.process.pid).children():
-            with contextlib.suppress(psutil.NoSuchProcess):  # so is a zombie
-                if any("spawn_main" in part for part in one.cmdline()):
-                    found.add(one.pid)
-        return found
-
-    def connections(self):
-        """Connections that each worker holds."""
-        kinds = {pid: psutil.Process(pid).net_connections("tcp4") for pid in self.workers}
-        return {pid: sum(one.status == "ESTABLISHED" for one in kind) for pid, kind in kinds.items()}
-
-    def metric(self, name):
-        """A value as the worker shows it that takes the connection."""
-        text = httpx.get(f"{self.http}/metrics").text
-        found = re.search(rf"^{re.escape(name)} (\S+)$", text, re.MULTILINE)
-        return float(found[1]) if found else 0.0
 
 
 async def shows(served, name, value):
@@ -66,24 +28,11 @@ async def shows(served, name, value):
 
 
 @contextlib.contextmanager
-def started(zoo, folder, *flags):
-    """The command in a process of its own, with ``folder`` for temporary files."""
-    command = [sys.executable, "-c", "from quietwire.cli import main; main()", "serve", "--zoo", zoo]
-    command += ["--port", "0", "--workers", "2", "--drain-seconds", "10", "--log-level", "warning", *flags]
-    environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONUNBUFFERED": "1", "TMPDIR": str(folder)}
-    environment |= {"QUIETWIRE_VARIANTS": '["crn/original", "crn/pruned"]', "QUIETWIRE_MAX_LOAD": "1"}
-    with (
-        (folder / "log").open("w") as log,
-        subprocess.Popen(command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, stderr=log, text=True) as process,
-    ):
-        try:
-            yield Served(process, folder)
-        finally:
-            process.terminate()
-            try:
-                process.wait(20)
-            finally:
-                process.kill()
+def two_workers(zoo, folder, *flags):
+    """`quietwire serve --workers 2`, with ``folder`` for temporary files."""
+    flags = ["--workers", 2, "--drain-seconds", 10, "--log-level", "warning", *flags]
+    with started(folder, "--zoo", zoo, *flags, variants=["crn/original", "crn/pruned"], max_load=1) as served:
+        yield served
 
 
 @pytest.fixture(scope="module")
@@ -91,7 +40,7 @@ def served(zoo_folder, tmp_path_factory):
     """Room for two streams; its folder holds its variants as well."""
     folder = tmp_path_factory.mktemp("workers")
     shutil.copytree(zoo_folder, folder / "zoo")
-    with started(folder / "zoo", folder, "--max-streams", "2") as one:
+    with two_workers(folder / "zoo", folder, "--max-streams", "2") as one:
         yield one
 
 
@@ -199,7 +148,7 @@ def test_a_stop_lets_the_streams_of_all_workers_finish(zoo_folder, tmp_path):
                 received.append(b"".join(part for part in events if isinstance(part, bytes)))
         return received
 
-    with started(zoo_folder, tmp_path, "--max-streams", "2") as served:
+    with two_workers(zoo_folder, tmp_path, "--max-streams", "2") as served:
         received = asyncio.run(stop(served))
         assert served.process.wait(20) == 0
         assert served.log == ""

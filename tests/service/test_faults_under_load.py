@@ -1,0 +1,59 @@
+"""Signals to a real server under live streams; `python -m tests.faults_under_load` has a hundred of them."""
+
+import asyncio
+import signal
+
+import pytest
+
+from models.zoo import load_variant
+
+from .client import until
+from .crowd import Plan, broken_promises, live_through, sounds
+from .process import started
+
+DRAIN_SECONDS = 3
+VARIANTS = ["crn/original"]
+
+
+@pytest.fixture(scope="module")
+def heard(zoo_folder):
+    return sounds(load_variant(zoo_folder / "crn/original.onnx"), 60)
+
+
+def roles(outcomes):
+    """How many streams of each kind ended with which code."""
+    return sorted({(one.role, one.code, sum(one.role == other.role for other in outcomes)) for one in outcomes})
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_stop_costs_no_sample_of_a_stream_that_ends_in_time_and_tells_the_others(zoo_folder, tmp_path, heard, number):
+    with started(tmp_path, "--zoo", zoo_folder, "--drain-seconds", DRAIN_SECONDS, variants=VARIANTS, max_load=1) as served:
+        plan = Plan(6, 2, 0.5, DRAIN_SECONDS)
+        outcomes = asyncio.run(live_through(served.url, heard, plan, lambda: served.process.send_signal(number)))
+        assert served.process.wait(20) == 0
+    assert broken_promises(outcomes, killed=False) == []
+    assert roles(outcomes) == [("ends", 1000, 6), ("stays", 1012, 2)]
+
+
+def test_what_was_received_from_a_server_that_is_killed_is_right(zoo_folder, tmp_path, heard):
+    with started(tmp_path, "--zoo", zoo_folder, variants=VARIANTS, max_load=1) as served:
+        outcomes = asyncio.run(live_through(served.url, heard, Plan(0, 8, 1.0, 0), served.process.kill))
+    assert broken_promises(outcomes, killed=True) == []
+    assert roles(outcomes) == [("stays", 1006, 8)]
+    assert all(one.received for one in outcomes)
+
+
+def test_a_rolling_restart_loses_no_sample_and_refuses_nobody(zoo_folder, tmp_path, heard):
+    flags = ["--zoo", zoo_folder, "--workers", 2, "--drain-seconds", DRAIN_SECONDS, "--log-level", "warning"]
+    with started(tmp_path, *flags, variants=VARIANTS, max_load=1) as served:
+        before = served.workers
+
+        async def replaced():
+            await until(lambda: len(served.workers) == 2 and not served.workers & before, 60)
+
+        plan = Plan(6, 2, 0.5, DRAIN_SECONDS, newcomer_seconds=0.5)
+        strike = lambda: served.process.send_signal(signal.SIGHUP)  # noqa: E731
+        outcomes = asyncio.run(live_through(served.url, heard, plan, strike, replaced))
+        assert served.log == ""
+    assert broken_promises(outcomes, killed=False) == []
+    assert [role[:2] for role in roles(outcomes)] == [("comes", 1000), ("ends", 1000), ("stays", 1012)]
