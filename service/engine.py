@@ -25,6 +25,7 @@ from service.states import StateTable
 from service.stepping import step
 
 Array = npt.NDArray[np.float32]
+Result = tuple[Lane, Callable[..., None], tuple[object, ...]]  # what to call for a lane once it has been stepped
 MAX_ROWS = 32  # the gain of larger batches is spent before that, and latency grows
 MAX_HOPS = 8  # per lane and step, when a lane has more waiting
 EARLY_SECONDS = 0.05  # work whose deadline is further away than this is ahead of real time
@@ -133,7 +134,7 @@ class Engine:
             return Lane(variant, table.acquire(), deliver, fail)
 
     def close(self, lane: Lane) -> None:
-        """Give the lane's row back; what still waits is dropped."""
+        """Give the lane's row back; what still waits is dropped, and nothing is delivered any more."""
         with self._wake:
             if not lane.closed:
                 lane.closed = True
@@ -174,7 +175,7 @@ class Engine:
                 time.sleep(seconds)
             with self._wake:
                 works = self._collect()
-            results: list[tuple[Callable[..., None], tuple[object, ...]]] = []
+            results: list[Result] = []
             for batch in works:
                 results += self._step(batch)
                 if self._stopping:
@@ -206,7 +207,7 @@ class Engine:
         self._steps += 1
         self._stepping = True
 
-    def _step(self, batch: list[Work]) -> list[tuple[Callable[..., None], tuple[object, ...]]]:
+    def _step(self, batch: list[Work]) -> list[Result]:
         variant = batch[0].lane.variant
         table = self._tables[variant.name]
         begin = time.perf_counter()
@@ -227,16 +228,15 @@ class Engine:
         self._busy += (seconds / since - self._busy) * min(1.0, since / SMOOTHING_SECONDS)
         if stepped.reset:
             self._note_resets([batch[index].lane for index in stepped.reset])
-        results: list[tuple[Callable[..., None], tuple[object, ...]]] = []
+        results: list[Result] = []
         if stepped.failed:  # the time says nothing about the variant
-            dropped = [(batch[index].lane, error) for index, error in stepped.failed.items()]
-            results = [(lane.fail, (error,)) for lane, error in dropped if not lane.closed]
+            results = [(batch[index].lane, batch[index].lane.fail, (error,)) for index, error in stepped.failed.items()]
         else:
             self._observe(variant.name, len(batch), audio.shape[1] // variant.hop, seconds)
         results += [
-            (work.lane.deliver, (out, Timing(begin - work.submitted, seconds, len(batch))))
+            (work.lane, work.lane.deliver, (out, Timing(begin - work.submitted, seconds, len(batch))))
             for work, out in zip(batch, stepped.enhanced, strict=True)
-            if not work.lane.closed and not work.lane.failed
+            if not work.lane.failed
         ]
         return results
 
@@ -253,8 +253,10 @@ class Engine:
         log.warning("%d rows of %s were no longer finite and begin anew", len(lanes), lanes[0].variant.name)
 
 
-def _call_all(calls: list[tuple[Callable[..., None], tuple[object, ...]]]) -> None:
-    for function, arguments in calls:
+def _call_all(results: list[Result]) -> None:
+    for lane, function, arguments in results:
+        if lane.closed:  # by its stream, since the step, or by what was called just before
+            continue
         try:
             function(*arguments)
         except Exception:  # one stream's fault must not reach the next

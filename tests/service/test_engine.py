@@ -140,6 +140,20 @@ def test_a_lane_that_is_closed_during_its_step_gets_nothing_and_leaves_its_succe
     with_engine(work, capacity=1)
 
 
+def test_a_lane_that_is_closed_after_its_step_gets_nothing_either():
+    async def work(engine):
+        one, other = (lane(engine, network) for network in (Counter("a"), Counter("b")))
+        for each in (one, other):
+            engine.submit(each.lane, hops(5), 0.0)
+        while engine.waiting_seconds or engine.step_number:
+            time.sleep(0.001)  # the event loop stands still, so that the result has to wait for it
+        engine.close(one.lane)
+        await until(lambda: other.sums)
+        assert (one.sums, one.failures, other.sums) == ([], [], [5])
+
+    with_engine(work)
+
+
 def test_what_is_due_is_stepped_before_what_is_ahead_of_real_time():
     async def work(engine):
         network = Counter()
