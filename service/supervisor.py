@@ -22,7 +22,7 @@ from multiprocessing.context import SpawnProcess
 from pathlib import Path
 
 from service.settings import Settings
-from service.worker import STOPS, Job, Started, run_worker, share
+from service.worker import HANDOVER_SECONDS, STOPS, Job, Started, run_worker, share
 from service.worker_metrics import retire
 
 BACKOFF_SECONDS = (1.0, 30.0)  # before a worker is started again that died before it served: first, at most
@@ -130,6 +130,13 @@ class Supervisor:
             worker.kill_at = time.monotonic() + self._settings.drain_seconds + KILL_SECONDS
             worker.process.terminate()
 
+    def _relieve(self, worker: _Worker) -> None:
+        """Let a worker go whose successor serves: it takes no connection more, then it stops by itself."""
+        worker.kill_at = time.monotonic() + HANDOVER_SECONDS + self._settings.drain_seconds + KILL_SECONDS
+        if worker.pipe is not None:
+            with contextlib.suppress(OSError):  # it has just ended
+                worker.pipe.send(None)
+
     def _peers(self, worker: _Worker) -> list[_Worker]:
         """Others that have the same share and are to keep it."""
         same = [one for one in self._workers if one.index == worker.index and one is not worker]
@@ -150,7 +157,7 @@ class Supervisor:
         self._backoff.pop(worker.index, None)
         for former in self._peers(worker):
             log.info("worker %d serves, worker %d stops", worker.process.pid, former.process.pid)
-            self._stop(former)
+            self._relieve(former)
         if not self._announced and all(one.serves for one in self._workers):
             self._announced = True
             self._announce(self._listening.getsockname()[1], started.names)

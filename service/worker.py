@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import os
 import shutil
@@ -10,6 +9,8 @@ import signal
 import socket
 import sys
 import threading
+import time
+from collections.abc import Callable
 from multiprocessing.connection import Connection
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from service import logs
 from service.settings import Settings
 
 STOPS = (signal.SIGINT, signal.SIGTERM)
+HANDOVER_SECONDS = 1.0  # what is asked for over a connection that a relieved worker has taken is still let in
 
 
 @dataclasses.dataclass(frozen=True)
@@ -80,18 +82,22 @@ def run_worker(job: Job, supervisor: Connection) -> None:
         supervisor.send(Started(failure=str(error)))
         sys.exit(1)
     orphaned = threading.Event()
-    threading.Thread(target=_watch, args=(supervisor, orphaned), name="supervisor", daemon=True).start()
     config = server_config(job.settings, create_app(job.settings, zoo))
+    server = WorkerServer(config, job, lambda: supervisor.send(Started(tuple(zoo.names))))
+    threading.Thread(target=_watch, args=(supervisor, server.leave, orphaned), name="supervisor", daemon=True).start()
     try:
-        WorkerServer(config, job, lambda: supervisor.send(Started(tuple(zoo.names)))).run(sockets=[job.listening])
+        server.run(sockets=[job.listening])
     finally:
         if orphaned.is_set():
             shutil.rmtree(job.folder, ignore_errors=True)
 
 
-def _watch(supervisor: Connection, orphaned: threading.Event) -> None:
-    """Stop this process as soon as there is no supervisor; that one never sends a word."""
-    with contextlib.suppress(EOFError, OSError):
+def _watch(supervisor: Connection, leave: Callable[[], None], orphaned: threading.Event) -> None:
+    """Stop this process when the supervisor says its only word, that another serves in its place, or is gone."""
+    try:
         supervisor.recv()
-    orphaned.set()
+        leave()
+        time.sleep(HANDOVER_SECONDS)
+    except (EOFError, OSError):
+        orphaned.set()
     os.kill(os.getpid(), signal.SIGTERM)

@@ -34,10 +34,15 @@ class WorkerServer(Server):
         state = self.application.state
         state.worker_metrics = WorkerMetrics(self._job.folder, self._job.number, state.runtime.metrics.registry)
         self._publishing = asyncio.create_task(state.worker_metrics.keep_publishing())
+        self._loop = asyncio.get_running_loop()
         self._acceptor = Acceptor(self._job.listening, self._protocol, self._fullness, self.config.ssl)
         gc.freeze()  # the objects of the start are not garbage
         self._acceptor.start()
         self._listening(self._job.listening.getsockname()[1])
+
+    def leave(self) -> None:
+        """Take no connection more, as another worker serves in this one's place; any thread may call it, once it serves."""
+        self._loop.call_soon_threadsafe(self._acceptor.stop)
 
     async def drain(self) -> None:
         """Let streams finish; what is new is left to the workers that stay, and refused when there are none."""

@@ -26,6 +26,7 @@ from tests.service.crowd import Outcome, Plan, broken_promises, live_through, so
 from tests.service.process import started
 
 SIGNALS = ("SIGTERM", "SIGINT", "SIGHUP", "SIGKILL")
+SHOWN = 10  # broken promises
 
 
 def main() -> None:
@@ -71,7 +72,11 @@ def main() -> None:
     broken = broken_promises(outcomes, killed)
     if code not in (None, -signal.SIGKILL if killed else 0):
         broken.append(f"the server's exit code was {code}")
-    print("\n".join(broken) or "no promise broken")
+    print("\n".join(broken[:SHOWN]) or "no promise broken")
+    if len(broken) > SHOWN:
+        print(f"… and {len(broken) - SHOWN} more")
+    if any(one.error == "overloaded" for one in outcomes):
+        print("the machine was too slow, or too busy, for so many streams: try fewer")
     sys.exit(bool(broken))
 
 

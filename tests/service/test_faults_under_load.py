@@ -51,7 +51,7 @@ def test_a_rolling_restart_loses_no_sample_and_refuses_nobody(zoo_folder, tmp_pa
         async def replaced():
             await until(lambda: len(served.workers) == 2 and not served.workers & before, 60)
 
-        plan = Plan(6, 2, 0.5, DRAIN_SECONDS, newcomer_seconds=0.5)
+        plan = Plan(6, 2, 0.5, DRAIN_SECONDS, newcomer_seconds=0.1)
         strike = lambda: served.process.send_signal(signal.SIGHUP)  # noqa: E731
         outcomes = asyncio.run(live_through(served.url, heard, plan, strike, replaced))
         assert served.log == ""
