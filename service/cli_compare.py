@@ -17,8 +17,8 @@ from models.card import FAMILIES, VARIANTS, Family
 from models.measuring import COMPARED, Scores
 from models.zoo import SHIPPED, Variant, load_variant
 from service.comparison import Comparison, compare, read_mono
+from service.decoding import open_here
 from service.errors import ServiceError
-from service.files import open_audio
 from service.tables import print_table
 
 
@@ -44,8 +44,8 @@ def compare_file(
     with contextlib.ExitStack() as files:
         recording = files.enter_context(source.open("rb"))
         clean = None if reference is None else files.enter_context(reference.open("rb"))
-        with open_audio(recording) as audio:  # before a folder is made for nothing
-            seconds = audio.frames / audio.samplerate
+        with open_here(recording) as audio:  # before a folder is made for nothing
+            seconds = audio.seconds
         folder.mkdir(parents=True, exist_ok=True)
         targets = {variant.name: folder / f"{source.stem}-{variant.name.replace('/', '-')}.wav" for variant in chosen}
         for given in (source, reference):

@@ -13,14 +13,14 @@ from contextlib import AbstractContextManager
 from typing import Any, BinaryIO
 
 import numpy as np
-import soundfile
 import soxr
 
 from models.measures import SAMPLE_RATE, Array
 from models.measuring import Scores, measure_apart
 from models.zoo import Variant
+from service.decoding import Opener, open_here
 from service.errors import ServiceError
-from service.files import BLOCK_SECONDS, FileReport, enhance_file, open_audio
+from service.files import FileReport, blocks, enhance_file
 
 SLACK_SECONDS = 0.1  # by which a reference may be longer or shorter: encoders pad
 Progress = Callable[[str, float], None]
@@ -88,6 +88,7 @@ def compare(
     open_target: Callable[[Variant], AbstractContextManager[BinaryIO]],
     max_seconds: float = float("inf"),
     progress: Progress = lambda stage, seconds: None,
+    open_: Opener = open_here,
 ) -> Comparison:
     """Enhance a recording with every variant, and measure the results.
 
@@ -97,30 +98,28 @@ def compare(
         reference: The clean signal, aligned with the recording; any supported rate and channels.
         open_target: Gives the seekable file, readable and writable, that a variant's result (WAV) is written to.
         max_seconds: Longest recording.
-        progress: Called with a stage, a variant's name or "measures", and the seconds of audio done in it.
+        progress: Called with a stage, a variant's name or "measures", and the seconds of audio done in it; what
+            it raises ends the work.
+        open_: Decodes the two; files that are not trusted need a process of their own for that.
 
     Raises:
         ServiceError: A file is not supported, too long, empty or damaged, or the two differ in length.
     """
     clean = noisy = None
     if reference is not None:  # before anything is enhanced: a wrong reference should not cost a minute
-        clean = _read_reference(reference, max_seconds)
-        noisy = read_mono(source, max_seconds)
+        clean = _read_reference(reference, max_seconds, open_)
+        noisy = read_mono(source, max_seconds, open_)
         if abs(len(clean) - len(noisy)) > SLACK_SECONDS * SAMPLE_RATE:
             lengths = f"{len(clean) / SAMPLE_RATE:.2f} s, the recording {len(noisy) / SAMPLE_RATE:.2f} s"
             raise ServiceError("unprocessable", f"The reference lasts {lengths}: send the clean signal of this recording.")
-    source.seek(0)
-    with open_audio(source) as audio:
-        rate, channels = audio.samplerate, audio.channels
     reports, results = [], []
     for variant in variants:
-        source.seek(0)
         with open_target(variant) as target:
 
             def show(seconds: float, name: str = variant.name) -> None:
                 progress(name, seconds)
 
-            reports.append(enhance_file(source, target, variant, max_seconds=max_seconds, progress=show))
+            reports.append(enhance_file(source, target, variant, max_seconds=max_seconds, progress=show, open_=open_))
             if clean is not None:
                 results.append(read_mono(target, float("inf")))
     scores: list[Scores | None] = [None] * (1 + len(variants))
@@ -132,40 +131,29 @@ def compare(
         scores = [*measured]
         progress("measures", length / SAMPLE_RATE)
     rows = (Row(*items) for items in zip(variants, reports, scores[1:], strict=True))
-    return Comparison(reports[0].audio_seconds, rate, channels, tuple(rows), scores[0], tuple(notes))
+    first = reports[0]
+    return Comparison(first.audio_seconds, first.sample_rate, first.channels, tuple(rows), scores[0], tuple(notes))
 
 
-def read_mono(source: BinaryIO, max_seconds: float) -> Array:
+def read_mono(source: BinaryIO, max_seconds: float, open_: Opener = open_here) -> Array:
     """A whole file as the measures take it, ``[samples]`` at 16 kHz.
 
     Raises:
         ServiceError: Not a supported file, too long, empty or damaged.
     """
-    source.seek(0)
-    with open_audio(source) as audio:
-        rate = audio.samplerate
-        resampler = soxr.ResampleStream(rate, SAMPLE_RATE, 1, dtype="float32")
-        pieces, done, size = [], 0, int(BLOCK_SECONDS * rate)
-        while True:
-            try:
-                block = audio.read(size, dtype="float32", always_2d=True)
-            except soundfile.LibsndfileError as error:
-                raise ServiceError("unprocessable", f"The file is damaged after {done / rate:.2f} s: send it whole.") from error
-            done += len(block)
-            if done > max_seconds * rate:
-                raise ServiceError("too_large", f"The recording is longer than {max_seconds:g} s: send a part of it.")
-            mono = np.clip(np.nan_to_num(block, nan=0.0, posinf=1.0, neginf=-1.0), -1, 1).mean(axis=1)
-            pieces.append(mono if rate == SAMPLE_RATE else resampler.resample_chunk(mono, last=not len(block)))
-            if not len(block):
-                break
-    if not done:
-        raise ServiceError("unprocessable", "The file holds no samples: send a recording.")
+    with open_(source) as audio:
+        mono = (block.mean(axis=0) for block in blocks(audio, max_seconds))
+        if audio.rate == SAMPLE_RATE:
+            return np.concatenate(list(mono))
+        resampler = soxr.ResampleStream(audio.rate, SAMPLE_RATE, 1, dtype="float32")
+        pieces = [resampler.resample_chunk(piece) for piece in mono]
+        pieces.append(resampler.resample_chunk(np.zeros(0, dtype=np.float32), last=True))
     return np.concatenate(pieces)
 
 
-def _read_reference(reference: BinaryIO, max_seconds: float) -> Array:
+def _read_reference(reference: BinaryIO, max_seconds: float, open_: Opener) -> Array:
     try:
-        return read_mono(reference, max_seconds)
+        return read_mono(reference, max_seconds, open_)
     except ServiceError as error:
         message = f"The reference cannot be used: {error.message[0].lower()}{error.message[1:]}"
         raise ServiceError(error.code, message) from error

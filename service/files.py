@@ -1,13 +1,14 @@
 """Enhancing audio files: decoded, enhanced and encoded block by block, so memory does not grow with length.
 
-Used by ``POST /enhance`` and by ``quietwire enhance``. The result has the input's length, rate and channels.
+Used by ``POST /enhance``, with a decoder in another process, and by ``quietwire enhance``. The result has the input's
+length, rate and channels.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import BinaryIO, Literal
 
 import numpy as np
@@ -18,23 +19,24 @@ import soxr
 from models.offline import OfflineEnhancer
 from models.zoo import Variant
 from service.attenuation import dry_gain
+from service.decoding import Opener, Reader, open_here
 from service.errors import ServiceError
 from service.fifo import SampleFifo
 
 Array = npt.NDArray[np.float32]
 Format = Literal["wav", "flac", "ogg"]
 
-BLOCK_SECONDS = 2.0
 MEDIA_TYPES: dict[Format, str] = {"wav": "audio/wav", "flac": "audio/flac", "ogg": "audio/ogg"}
-READABLE = {"WAV", "WAVEX", "RF64", "FLAC", "OGG", "MP3"}
 _WAV_SUBTYPES = {"PCM_U8", "PCM_16", "PCM_24", "PCM_32", "FLOAT", "DOUBLE"}
 
 
 @dataclasses.dataclass(frozen=True)
 class FileReport:
-    """What enhancing a file took: its length, and seconds by stage."""
+    """A file's length, rate and channels, and what enhancing it took: seconds by stage."""
 
     audio_seconds: float
+    sample_rate: int
+    channels: int
     decode: float
     enhance: float
     encode: float
@@ -45,36 +47,9 @@ class FileReport:
         return (self.decode + self.enhance + self.encode) / self.audio_seconds if self.audio_seconds else 0.0
 
 
-class _Sequential(soundfile.SoundFile):
-    """A file read from beginning to end: after each block soundfile would seek, which fails where FLAC gives no length."""
-
-    def seekable(self) -> bool:
-        return False
-
-
-def open_audio(source: BinaryIO) -> soundfile.SoundFile:
-    """Open a file of an allowed format.
-
-    Raises:
-        ServiceError: It is no audio file, or its format, rate or channels are not supported.
-    """
-    try:
-        audio = _Sequential(source)
-    except (soundfile.LibsndfileError, RuntimeError, TypeError) as error:
-        message = "The body is not an audio file that can be read: send WAV, FLAC, Ogg Vorbis, Ogg Opus or MP3."
-        raise ServiceError("unsupported_media", message) from error
-    if audio.format not in READABLE:
-        raise ServiceError("unsupported_media", f"{audio.format} files are not supported: send WAV, FLAC, Ogg or MP3.")
-    if not 8000 <= audio.samplerate <= 192_000:
-        raise ServiceError("unprocessable", f"A rate of {audio.samplerate} Hz is not supported: send 8000 to 192000 Hz.")
-    if audio.channels not in (1, 2):
-        raise ServiceError("unprocessable", f"{audio.channels} channels are not supported: send mono or stereo.")
-    return audio
-
-
-def output_subtype(source: soundfile.SoundFile, format_: Format) -> str:
+def output_subtype(source: Reader, format_: Format) -> str:
     """Encoding of the result: of the same sample width where the format has it."""
-    subtype: str = source.subtype
+    subtype = source.subtype
     if format_ == "ogg":
         return "VORBIS"
     if format_ == "flac":
@@ -120,6 +95,23 @@ class _Converter:
         return wet if self._dry_gain == 0 else np.asarray(dry * self._dry_gain + wet * (1 - self._dry_gain), dtype=np.float32)
 
 
+def blocks(reader: Reader, max_seconds: float) -> Iterator[Array]:
+    """The whole of a file, ``[channels, samples]`` at a time, full scale ±1; what is no number is 0.
+
+    Raises:
+        ServiceError: The file is damaged, too long, or empty.
+    """
+    done = 0
+    while data := reader.read():
+        block = np.frombuffer(data, dtype=np.float32).reshape(-1, reader.channels).T
+        done += block.shape[1]
+        if done > max_seconds * reader.rate:
+            raise ServiceError("too_large", f"The recording is longer than {max_seconds:g} s: send it in parts.")
+        yield np.clip(np.nan_to_num(block, nan=0.0, posinf=1.0, neginf=-1.0), -1, 1)
+    if not done:
+        raise ServiceError("unprocessable", "The file holds no samples: send a recording.")
+
+
 def enhance_file(
     source: BinaryIO,
     target: BinaryIO,
@@ -129,6 +121,7 @@ def enhance_file(
     attenuation_limit_db: float = 100.0,
     max_seconds: float = float("inf"),
     progress: Callable[[float], None] = lambda seconds: None,
+    open_: Opener = open_here,
 ) -> FileReport:
     """Enhance one file.
 
@@ -139,41 +132,40 @@ def enhance_file(
         format_: Of the result.
         attenuation_limit_db: Noise is lowered by at most this much; 0 gives the input back.
         max_seconds: Longest input, decoded.
-        progress: Called with the seconds of audio that are done.
+        progress: Called with the seconds of audio that are done; what it raises ends the work.
+        open_: Decodes; files that are not trusted need a process of their own for that.
 
     Raises:
         ServiceError: Not a supported file, too long, empty or damaged.
     """
-    audio = open_audio(source)
-    rate, channels = audio.samplerate, audio.channels
-    converter = _Converter(variant, rate, channels, attenuation_limit_db)
     spent = dict.fromkeys(("decode", "enhance", "encode"), 0.0)
-    done = 0
+    done, clock = 0, time.perf_counter()
+    with open_(source) as audio:
+        rate, channels = audio.rate, audio.channels
+        spent["decode"] += time.perf_counter() - clock
+        converter = _Converter(variant, rate, channels, attenuation_limit_db)
+        sound = blocks(audio, max_seconds)
+        with _open_target(target, audio, format_) as out:
+            more = True
+            while more:
+                clock = time.perf_counter()
+                block = next(sound, None)
+                spent["decode"] += time.perf_counter() - clock
+                more = block is not None
+                clock = time.perf_counter()
+                enhanced = converter.flush() if block is None else converter.feed(block)
+                spent["enhance"] += time.perf_counter() - clock
+                clock = time.perf_counter()
+                out.write(enhanced.T)
+                spent["encode"] += time.perf_counter() - clock
+                done += 0 if block is None else block.shape[1]
+                progress(done / rate)
+    return FileReport(done / rate, rate, channels, **spent)
+
+
+def _open_target(target: BinaryIO, source: Reader, format_: Format) -> soundfile.SoundFile:
+    rate, channels, subtype = source.rate, source.channels, output_subtype(source, format_)
     try:
-        out = soundfile.SoundFile(target, "w", rate, channels, output_subtype(audio, format_), format=format_.upper())
+        return soundfile.SoundFile(target, "w", rate, channels, subtype, format=format_.upper())
     except (soundfile.LibsndfileError, TypeError) as error:
         raise ServiceError("unprocessable", f"{format_} cannot hold {channels} channels at {rate} Hz: ask for wav.") from error
-    with audio, out:
-        while True:
-            clock = time.perf_counter()
-            try:
-                block = audio.read(int(BLOCK_SECONDS * rate), dtype="float32", always_2d=True).T
-            except soundfile.LibsndfileError as error:
-                raise ServiceError("unprocessable", f"The file is damaged after {done / rate:.2f} s: send it whole.") from error
-            spent["decode"] += time.perf_counter() - clock
-            done += block.shape[1]
-            if done > max_seconds * rate:
-                raise ServiceError("too_large", f"The recording is longer than {max_seconds:g} s: send it in parts.")
-            clock = time.perf_counter()
-            sound = np.clip(np.nan_to_num(block, nan=0.0, posinf=1.0, neginf=-1.0), -1, 1)
-            enhanced = converter.feed(sound) if block.shape[1] else converter.flush()
-            spent["enhance"] += time.perf_counter() - clock
-            clock = time.perf_counter()
-            out.write(enhanced.T)
-            spent["encode"] += time.perf_counter() - clock
-            progress(done / rate)
-            if not block.shape[1]:
-                break
-    if not done:
-        raise ServiceError("unprocessable", "The file holds no samples: send a recording.")
-    return FileReport(audio_seconds=done / rate, **spent)

@@ -4,21 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import os
 import tempfile
-from collections.abc import AsyncIterator
 from typing import Annotated, Any, BinaryIO, cast
 
 from fastapi import APIRouter, Query, Request
-from fastapi.responses import JSONResponse, Response, StreamingResponse
+from fastapi.responses import JSONResponse, Response
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
 from models.zoo import Variant
+from service.answers import FileAnswer
 from service.errors import RETRY_SECONDS
 from service.files import MEDIA_TYPES, FileReport, Format, enhance_file
 from service.runtime import Runtime, describe
 from service.spans import annotate
-from service.uploads import SPOOL_BYTES, uploaded_file
+from service.uploads import SPOOL_BYTES, uploaded_file, work_for
 from service.worker_metrics import WorkerMetrics
 
 router = APIRouter()
@@ -82,32 +81,27 @@ async def enhance(
         target = cast("BinaryIO", stack.enter_context(tempfile.SpooledTemporaryFile(SPOOL_BYTES)))
         with runtime.upload_slot(request.state.client) as lease:
             async with uploaded_file(request, runtime.settings) as source:
-                report = await asyncio.get_running_loop().run_in_executor(
+                report = await work_for(
+                    request,
                     runtime.uploads,
-                    lambda: enhance_file(
+                    lambda check: enhance_file(
                         source,
                         target,
                         chosen,
                         format_=output_format,
                         attenuation_limit_db=attenuation_limit_db,
                         max_seconds=runtime.settings.max_file_seconds,
+                        progress=lambda seconds: check(),
+                        open_=runtime.decoders.open,
                     ),
                 )
             lease.settle(report.audio_seconds)
-        stack.pop_all()  # from here on the answer closes it
+        stack.enter_context(runtime.answer())
+        held = stack.pop_all()  # until it is sent
     runtime.metrics.file_seconds.labels(chosen.name).inc(report.audio_seconds)
     facts = {"model": chosen.card.model, "variant": chosen.card.variant, "audio_seconds": report.audio_seconds}
     annotate(request.scope, {**facts, "latency_ms": _stages(report)})
-    size = target.seek(0, os.SEEK_END)
-    target.seek(0)
-    headers = {"Content-Length": str(size), **_headers(chosen, report)}
-    return StreamingResponse(_chunks(target), media_type=MEDIA_TYPES[output_format], headers=headers)
-
-
-async def _chunks(target: BinaryIO) -> AsyncIterator[bytes]:
-    with target:
-        while chunk := target.read(1 << 16):
-            yield chunk
+    return FileAnswer(target, held, MEDIA_TYPES[output_format], _headers(chosen, report))
 
 
 def _stages(report: FileReport) -> dict[str, float]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import tempfile
 from collections.abc import Iterator
@@ -17,7 +16,7 @@ from service.errors import ServiceError
 from service.http import ERRORS, runtime_of
 from service.runtime import Runtime, describe
 from service.spans import annotate
-from service.uploads import SPOOL_BYTES, uploaded_form
+from service.uploads import SPOOL_BYTES, uploaded_form, work_for
 
 router = APIRouter()
 
@@ -92,14 +91,17 @@ async def compare_variants(
     chosen = choose(runtime, variants, model)
     with runtime.upload_slot(request.state.client) as lease:
         async with uploaded_form(request, runtime.settings, "file", "reference") as files:
-            result = await asyncio.get_running_loop().run_in_executor(
+            result = await work_for(
+                request,
                 runtime.uploads,
-                lambda: compare(
+                lambda check: compare(
                     files["file"],
                     chosen,
                     files.get("reference"),
                     open_target=_temporary,
                     max_seconds=min(runtime.settings.max_compare_seconds, runtime.settings.max_file_seconds),
+                    progress=lambda stage, seconds: check(),
+                    open_=runtime.decoders.open,
                 ),
             )
         lease.settle(result.audio_seconds * len(chosen))

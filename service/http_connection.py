@@ -1,4 +1,5 @@
-"""Uvicorn's HTTP connection with an end to patience: who asks for nothing, or never ends a request's head, is cut off.
+"""Uvicorn's HTTP connection with an end to patience: who asks for nothing, never ends a request's head, or does not read
+an answer, is cut off.
 
 Bodies of uploads and the silence on live streams have time limits of their own, and so has a connection that is kept open
 between requests.
@@ -12,12 +13,15 @@ import h11
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 HEAD_SECONDS = 10.0  # from connecting to the end of a request's head
+READ_SECONDS = 20.0  # for the 48 kB or more between a full and a drained buffer, for the end of an answer, and for the
+# rest of a body that was answered before its end
 
 
 class HttpConnection(H11Protocol):
     """One connection; uvicorn makes it."""
 
     _deadline: asyncio.TimerHandle | None = None
+    _unread: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Called when a client has connected."""
@@ -35,7 +39,43 @@ class HttpConnection(H11Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """Called when the connection is gone."""
         self._expect_no_head()
+        self._expect_no_reading()
         super().connection_lost(exc)
+
+    def pause_writing(self) -> None:
+        """Called when the client reads more slowly than it is sent to."""
+        super().pause_writing()
+        self._expect_reading()
+
+    def resume_writing(self) -> None:
+        """Called when the client has caught up."""
+        super().resume_writing()
+        self._expect_no_reading()
+
+    def on_response_complete(self) -> None:
+        """Called when the whole of an answer is in the buffer, or beyond."""
+        super().on_response_complete()
+        if self._unfinished():
+            self._expect_reading()
+
+    def _unfinished(self) -> bool:
+        """Whether the client has not read all, or goes on with a body that was answered already."""
+        refused = self.conn.their_state is h11.SEND_BODY and self.cycle.response_complete
+        return refused or self.transport.get_write_buffer_size() > 0
+
+    def _expect_reading(self) -> None:
+        self._expect_no_reading()
+        self._unread = self.loop.call_later(READ_SECONDS, self._cut)
+
+    def _expect_no_reading(self) -> None:
+        if self._unread is not None:
+            self._unread.cancel()
+            self._unread = None
+
+    def _cut(self) -> None:
+        self._unread = None
+        if self._unfinished():
+            self.transport.abort()
 
     def _expect_head(self) -> None:
         if self._deadline is None:

@@ -15,6 +15,7 @@ from typing import Any, Protocol
 from models.zoo import Variant, Zoo
 from service.access import Access
 from service.capacity import Capacity, processors
+from service.decoders import Decoders
 from service.engine import Engine
 from service.errors import ServiceError
 from service.keeper import EngineKeeper
@@ -22,6 +23,8 @@ from service.metrics import Metrics
 from service.overload import LAG_SECONDS, PERIOD_SECONDS, Overload
 from service.quotas import Client, Lease, Quotas
 from service.settings import Settings
+
+ANSWERS = 8  # that may be under way for each upload that is enhanced: clients that read slowly hold files, too
 
 log = logging.getLogger(__name__)
 
@@ -61,9 +64,10 @@ class Runtime:
         self.capacity = Capacity(processors() / settings.workers, settings.max_load)
         self.live_seconds = 0.0  # of audio, taken from all live streams so far
         self.uploads = ThreadPoolExecutor(settings.uploads, "upload", initializer=_yield_to_live_streams)
+        self.decoders = Decoders()
         self.draining = False
         self._streams: dict[Live, None] = {}  # oldest first
-        self._upload_count = 0
+        self._upload_count = self._answer_count = 0
         self._guard: asyncio.Task[None] | None = None
 
     @property
@@ -119,11 +123,12 @@ class Runtime:
             await asyncio.sleep(0.02)
 
     def stop(self) -> None:
-        """Stop the engine and the upload threads."""
+        """Stop the engine, the upload threads and the decoders."""
         if self._guard is not None:
             self._guard.cancel()
         self.engine.stop()
         self.uploads.shutdown(wait=False, cancel_futures=True)
+        self.decoders.close()
 
     def variant(self, model: str | None, variant: str | None) -> Variant:
         """The variant asked for, or the default.
@@ -159,7 +164,8 @@ class Runtime:
         Raises:
             ServiceError: As many are waiting as may, the client has used up its share, or the server is being stopped.
         """
-        if self.draining or self._upload_count >= 2 * self.settings.uploads:
+        busy = self._upload_count >= 2 * self.settings.uploads or self._answer_count >= ANSWERS * self.settings.uploads
+        if self.draining or busy:
             raise ServiceError("overloaded", "The server is busy with other files: send this one again in a moment.")
         with self.quotas.lease(client, "uploads") as lease:
             self._upload_count += 1
@@ -167,6 +173,15 @@ class Runtime:
                 yield lease
             finally:
                 self._upload_count -= 1
+
+    @contextlib.contextmanager
+    def answer(self) -> Iterator[None]:
+        """Count the sending of an enhanced file."""
+        self._answer_count += 1
+        try:
+            yield
+        finally:
+            self._answer_count -= 1
 
     @property
     def has_room(self) -> bool:

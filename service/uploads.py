@@ -1,12 +1,17 @@
-"""Uploaded files, from a form or the raw body: in temporary files that are gone afterwards, capped in size and time."""
+"""Uploaded files, from a form or the raw body: in temporary files that are gone afterwards, capped in size and time.
+
+Who sends too slowly is refused, and so that nobody can do so for ever, no upload takes longer than the longest recording lasts.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
 import tempfile
-from collections.abc import AsyncIterator
-from typing import BinaryIO, cast
+import threading
+from collections.abc import AsyncIterator, Callable
+from concurrent.futures import Executor
+from typing import BinaryIO, TypeVar, cast
 
 from fastapi import Request
 from starlette.datastructures import UploadFile
@@ -19,6 +24,9 @@ from service.settings import Settings
 
 SPOOL_BYTES = 8 << 20  # larger files lie on disk while they are worked on
 FORM_BYTES = 1 << 16  # what a form may hold beside the files
+PACE_BYTES = 1 << 15  # that have to come within each `idle_seconds`
+
+T = TypeVar("T")
 
 
 def content_type(request: Request) -> str:
@@ -43,7 +51,7 @@ async def uploaded_file(request: Request, settings: Settings) -> AsyncIterator[B
             "unsupported_media", "Send the file as multipart/form-data, or raw as audio/* or application/octet-stream."
         )
     too_large = _too_large(settings)
-    request = _watched(request, settings.max_file_bytes + FORM_BYTES, too_large, settings.idle_seconds)
+    request = _watched(request, settings.max_file_bytes + FORM_BYTES, too_large, settings)
     with tempfile.SpooledTemporaryFile(SPOOL_BYTES) as spool:
         try:
             async for chunk in request.stream():
@@ -68,7 +76,7 @@ async def uploaded_form(
     if content_type(request) != "multipart/form-data":
         raise ServiceError("unsupported_media", f'Send multipart/form-data with the recording in the field "{required}".')
     names, too_large = (required, *optional), _too_large(settings)
-    request = _watched(request, len(names) * settings.max_file_bytes + FORM_BYTES, too_large, settings.idle_seconds)
+    request = _watched(request, len(names) * settings.max_file_bytes + FORM_BYTES, too_large, settings)
     try:
         async with request.form(max_files=len(names), max_fields=8) as form:
             files = {}
@@ -90,23 +98,60 @@ def _too_large(settings: Settings) -> ServiceError:
     return ServiceError("too_large", f"The upload is over the limit of {settings.max_file_bytes} bytes: send a smaller file.")
 
 
-def _watched(request: Request, limit: int, too_large: ServiceError, idle_seconds: float) -> Request:
-    """The same request with a body that is given up when it grows too large or stops coming."""
+def _watched(request: Request, limit: int, too_large: ServiceError, settings: Settings) -> Request:
+    """The same request with a body that is given up when it grows too large, comes too slowly or takes too long."""
     length = request.headers.get("content-length", "")
     if length.isdigit() and int(length) > limit:
         raise too_large
-    received = 0
+    now, patience = asyncio.get_running_loop().time, settings.idle_seconds
+    end = now() + settings.max_file_seconds + patience
+    received, due, pace_end = 0, PACE_BYTES, now() + patience
 
     async def receive() -> Message:
-        nonlocal received
+        nonlocal received, due, pace_end
         try:
-            async with asyncio.timeout(idle_seconds):
+            async with asyncio.timeout_at(min(end, pace_end)):
                 message = await request.receive()
         except TimeoutError as error:
-            raise ServiceError("idle", f"Nothing was received for {idle_seconds:g} s: send the file again.") from error
+            raise ServiceError("idle", "The upload came too slowly, or not at all: send the file again.") from error
         received += len(message.get("body", b""))
         if received > limit:
             raise too_large
+        if received >= due:
+            due, pace_end = received + PACE_BYTES, now() + patience
         return message
 
     return Request(request.scope, receive)
+
+
+async def work_for(request: Request, executor: Executor, work: Callable[[Callable[[], None]], T]) -> T:
+    """Do something with an uploaded file in another thread, for as long as the client is there.
+
+    Args:
+        request: Of which the body has been received.
+        executor: Has the thread.
+        work: What to do. It gets a function to call every so often, which raises once the client is gone.
+
+    Raises:
+        ServiceError: The client is gone, which nobody will hear.
+    """
+    gone = threading.Event()
+
+    def check() -> None:
+        if gone.is_set():
+            raise ServiceError("bad_request", "The client did not wait for the answer: send the file again.")
+
+    def attended() -> T:
+        check()
+        return work(check)
+
+    async def watch() -> None:
+        while (await request.receive())["type"] != "http.disconnect":
+            pass
+        gone.set()
+
+    watching = asyncio.create_task(watch())
+    try:
+        return await asyncio.get_running_loop().run_in_executor(executor, attended)
+    finally:
+        watching.cancel()
