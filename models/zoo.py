@@ -30,9 +30,9 @@ class ZooError(Exception):
     """A variant that cannot be loaded; the message names the file and the remedy."""
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, eq=False)
 class Variant:
-    """A loaded network, ready to step many streams at once.
+    """A loaded network, ready to step many streams at once; one that is loaded again is another one.
 
     Attributes:
         card: What it is and costs.
@@ -154,10 +154,17 @@ def _check_shapes(path: Path, variant: Variant, remedy: str) -> None:
 
 @dataclasses.dataclass(frozen=True)
 class Zoo:
-    """Loaded variants by model and name, and why others could not be loaded."""
+    """Loaded variants by model and name.
+
+    Attributes:
+        variants: Those that can be used.
+        failures: Why others could not be loaded, by ``model/variant``.
+        outdated: The same of variants whose file has changed: what was loaded before can be used.
+    """
 
     variants: dict[tuple[Family, VariantName], Variant]
     failures: dict[str, str]
+    outdated: dict[str, str] = dataclasses.field(default_factory=dict)
 
     def get(self, model: str, variant: str) -> Variant | None:
         """The variant, or None when it is not loaded."""
@@ -169,13 +176,14 @@ class Zoo:
         return [variant.name for variant in self.variants.values()]
 
 
-def load_zoo(folder: Path = SHIPPED, only: Iterable[str] | None = None, threads: int = 1) -> Zoo:
+def load_zoo(folder: Path = SHIPPED, only: Iterable[str] | None = None, threads: int = 1, former: Zoo | None = None) -> Zoo:
     """Load every variant below a folder; one that is damaged is left out and does not stop the others.
 
     Args:
         folder: Holds ``<model>/<variant>.onnx``.
         only: Names ``model/variant`` to load; all when None.
         threads: Threads of ONNX Runtime for one step.
+        former: Loaded from the folder before: what has not changed since is taken from it, and what is damaged now as well.
 
     Raises:
         ZooError: Nothing could be loaded, or a name in ``only`` is unknown.
@@ -184,17 +192,32 @@ def load_zoo(folder: Path = SHIPPED, only: Iterable[str] | None = None, threads:
     wanted = list(known) if only is None else list(only)
     if unknown := [name for name in wanted if name not in known]:
         raise ZooError(f"unknown variant {unknown[0]!r}: use one of {', '.join(known)}")
-    variants, failures = {}, {}
+    zoo, before = Zoo({}, {}), former.variants if former else {}
     for name in wanted:
         path = folder / f"{name}.onnx"
         if only is None and not path.exists() and not path.with_suffix(".json").exists():
             continue
+        old = before.get(known[name])
+        if old is not None and _unchanged(path, old):
+            zoo.variants[known[name]] = old
+            continue
         try:
-            variants[known[name]] = load_variant(path, threads)
+            zoo.variants[known[name]] = load_variant(path, threads)
         except ZooError as error:
-            log.error("%s", error)
-            failures[name] = str(error)
-    if not variants:
-        reasons = "; ".join(failures.values()) or f"no <model>/<variant>.onnx below {folder}"
+            log.error("%s%s", error, "" if old is None else "; the one that was loaded before stays")
+            if old is not None:
+                zoo.variants[known[name]] = old
+            (zoo.failures if old is None else zoo.outdated)[name] = str(error)
+    if not zoo.variants:
+        reasons = "; ".join(zoo.failures.values()) or f"no <model>/<variant>.onnx below {folder}"
         raise ZooError(f"no variant could be loaded: {reasons}")
-    return Zoo(variants, failures)
+    return zoo
+
+
+def _unchanged(path: Path, variant: Variant) -> bool:
+    """Whether a file and its card are still what a variant was loaded from."""
+    try:
+        card = load_card(path.with_suffix(".json"))
+        return card == variant.card and hashlib.sha256(path.read_bytes()).hexdigest() == card.sha256
+    except (OSError, CardError):
+        return False

@@ -20,6 +20,7 @@ from service import http, http_compare, pages, websocket
 from service.errors import STATUSES, Code, ServiceError
 from service.headers import DOCS, protect
 from service.http_connection import HttpConnection
+from service.reloading import Reloader
 from service.runtime import Runtime
 from service.settings import Access, Settings
 from service.spans import annotate
@@ -138,11 +139,18 @@ class Server(uvicorn.Server):
     def __init__(self, config: uvicorn.Config, listening: Callable[[int], None]) -> None:
         super().__init__(config)
         self._listening = listening
+        self._reloader: Reloader | None = None
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Start, and tell the port."""
         await super().startup(sockets)
+        self._reloader = Reloader(self.application.state.runtime)
         self._listening(self.servers[0].sockets[0].getsockname()[1])
+
+    def reload(self) -> None:
+        """Read the folder of variants again; for a handler of signals. Nothing happens before the server has started."""
+        if self._reloader is not None:
+            self._reloader.request()
 
     async def drain(self) -> None:
         """Let streams finish."""

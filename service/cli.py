@@ -71,7 +71,10 @@ def serve(
     loaded = load_zoo(chosen.zoo, chosen.variants)
     for number in (signal.SIGTERM, signal.SIGINT):  # uvicorn raises the one that stopped it again, when it has stopped
         signal.signal(number, lambda *_: sys.exit(0))
-    make_server(chosen, loaded, lambda port: _announce(chosen, port, loaded.names)).run()
+    server = make_server(chosen, loaded, lambda port: _announce(chosen, port, loaded.names))
+    if sys.platform != "win32":
+        signal.signal(signal.SIGHUP, lambda *_: server.reload())
+    server.run()
 
 
 def _serve_with_workers(chosen: Settings) -> None:

@@ -15,6 +15,7 @@ import threading
 import time
 from collections import defaultdict
 from collections.abc import Callable
+from weakref import WeakKeyDictionary
 
 import numpy as np
 import numpy.typing as npt
@@ -57,7 +58,8 @@ class Engine:
             count_resets: Called by the engine thread when rows were no longer finite, with their number.
         """
         self._loop, self._capacity, self._observe, self._count_resets = loop, capacity, observe, count_resets
-        self._tables: dict[str, StateTable] = {}
+        # a variant that was replaced, and that no lane goes through any more, takes its table with it
+        self._tables: WeakKeyDictionary[Variant, StateTable] = WeakKeyDictionary()
         self._ready: dict[Lane, None] = {}  # lanes with waiting hops, in order of arrival
         self._wake = threading.Condition()
         self._stopping = False
@@ -113,7 +115,7 @@ class Engine:
 
     def has_room(self, variant: Variant, lanes: int) -> bool:
         """Whether so many more lanes of a variant can be opened."""
-        table = self._tables.get(variant.name)
+        table = self._tables.get(variant)
         return (table.used if table else 0) + lanes <= self._capacity
 
     def open(self, variant: Variant, deliver: Deliver, fail: Fail) -> Lane:
@@ -128,9 +130,9 @@ class Engine:
             MemoryError: No row is free.
         """
         with self._wake:
-            table = self._tables.get(variant.name)
+            table = self._tables.get(variant)
             if table is None:
-                table = self._tables[variant.name] = StateTable(variant.initial_state, self._capacity)
+                table = self._tables[variant] = StateTable(variant.initial_state, self._capacity)
             return Lane(variant, table.acquire(), deliver, fail)
 
     def close(self, lane: Lane) -> None:
@@ -140,7 +142,7 @@ class Engine:
                 lane.closed = True
                 lane.jobs.clear()
                 self._ready.pop(lane, None)
-                self._tables[lane.variant.name].release(lane.row)
+                self._tables[lane.variant].release(lane.row)
 
     def submit(self, lane: Lane, audio: Array, deadline: float) -> None:
         """Hand over whole hops.
@@ -191,7 +193,7 @@ class Engine:
         """Take the most urgent work of at most ``MAX_ROWS`` lanes a variant and length; call it with the lock held."""
         now = time.perf_counter()
         urgent = heapq.nsmallest(4 * MAX_ROWS, self._ready, key=lambda lane: lane.jobs[0][1])
-        batches: dict[tuple[str, int], list[Work]] = defaultdict(list)
+        batches: dict[tuple[Variant, int], list[Work]] = defaultdict(list)
         early = 0
         for lane in urgent:
             due = lane.jobs[0][1] < now + EARLY_SECONDS
@@ -200,7 +202,7 @@ class Engine:
                 work = lane.take(MAX_HOPS * lane.variant.hop)
                 if not lane.jobs:
                     del self._ready[lane]
-                batches[lane.variant.name, len(work.audio)].append(work)
+                batches[lane.variant, len(work.audio)].append(work)
         return [batch[i : i + MAX_ROWS] for batch in batches.values() for i in range(0, len(batch), MAX_ROWS)]
 
     def _begin(self) -> None:
@@ -209,7 +211,7 @@ class Engine:
 
     def _step(self, batch: list[Work]) -> list[Result]:
         variant = batch[0].lane.variant
-        table = self._tables[variant.name]
+        table = self._tables[variant]
         begin = time.perf_counter()
         self._begin()
         rows = [work.lane.row for work in batch]

@@ -33,7 +33,7 @@ class EngineKeeper:
 
     Args:
         make: Makes an engine.
-        trial: What a new engine has to step before it is trusted.
+        trial: Gives what a new engine has to step before it is trusted.
         limit: Seconds that one step may take.
         metrics: Where replacements are counted.
 
@@ -42,7 +42,7 @@ class EngineKeeper:
         fault: Why no stream can be let in at the moment, or None.
     """
 
-    def __init__(self, make: Callable[[], Engine], trial: Variant, limit: float, metrics: Metrics) -> None:
+    def __init__(self, make: Callable[[], Engine], trial: Callable[[], Variant], limit: float, metrics: Metrics) -> None:
         self._make, self._trial, self._limit, self._metrics = make, trial, limit, metrics
         self._watchdog = Watchdog(limit)
         self._given_up: list[Engine] = []
@@ -88,7 +88,7 @@ class EngineKeeper:
 
     def _try(self) -> None:
         """One hop of silence: when it is through, streams are let in again."""
-        engine = self.engine
+        engine, variant = self.engine, self._trial()
         lanes: list[Lane] = []
 
         def passed(*_: object) -> None:
@@ -97,5 +97,5 @@ class EngineKeeper:
                 self.fault = None
                 log.warning("the new engine works")
 
-        lanes.append(engine.open(self._trial, passed, passed))  # a step that raises is a fault of the variant's
-        engine.submit(lanes[0], np.zeros(self._trial.hop, dtype=np.float32), time.perf_counter())
+        lanes.append(engine.open(variant, passed, passed))  # a step that raises is a fault of the variant's
+        engine.submit(lanes[0], np.zeros(variant.hop, dtype=np.float32), time.perf_counter())

@@ -29,7 +29,7 @@ ANSWERS = 8  # that may be under way for each upload that is enhanced: clients t
 log = logging.getLogger(__name__)
 
 
-def _yield_to_live_streams() -> None:
+def yield_to_live_streams() -> None:
     """Lower the calling thread's priority, where the system has one for threads."""
     with contextlib.suppress(AttributeError, OSError):
         os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), 10)
@@ -58,12 +58,12 @@ class Runtime:
 
     def __init__(self, settings: Settings, zoo: Zoo) -> None:
         self.settings, self.zoo, self.metrics = settings, zoo, Metrics()
-        self.keeper = EngineKeeper(self._make_engine, self.variant(None, None), settings.max_step_seconds, self.metrics)
+        self.keeper = EngineKeeper(self._make_engine, lambda: self.variant(None, None), settings.max_step_seconds, self.metrics)
         self.metrics.watch_queue(lambda: self.engine.waiting_seconds)
         self.access, self.quotas = Access(settings), Quotas(settings)
         self.capacity = Capacity(processors() / settings.workers, settings.max_load)
         self.live_seconds = 0.0  # of audio, taken from all live streams so far
-        self.uploads = ThreadPoolExecutor(settings.uploads, "upload", initializer=_yield_to_live_streams)
+        self.uploads = ThreadPoolExecutor(settings.uploads, "upload", initializer=yield_to_live_streams)
         self.decoders = Decoders()
         self.draining = False
         self._streams: dict[Live, None] = {}  # oldest first

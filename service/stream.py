@@ -141,7 +141,7 @@ class EnhancementStream:
         """
         if attenuation_limit_db is not None:
             self._limit.change(self.samples_in, attenuation_limit_db)
-        if variant is None or variant.name == self.variant.name:
+        if variant is None or variant is self.variant:
             return
         begin = math.ceil(self.samples_in * self._model_rate / self._rate)
         if len(self._paths) > 1:
