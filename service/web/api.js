@@ -24,8 +24,8 @@ export const api = {
   },
 
   /** The enhanced recording as { blob, figures }. */
-  async enhance(file, { model, variant }) {
-    const query = new URLSearchParams({ model, variant });
+  async enhance(file, { model, variant }, attenuationLimitDb = 100) {
+    const query = new URLSearchParams({ model, variant, attenuation_limit_db: attenuationLimitDb });
     const headers = { "Content-Type": "application/octet-stream" };
     const answer = await call(`enhance?${query}`, { method: "POST", body: file, headers });
     const number = (name) => Number(answer.headers.get(name));

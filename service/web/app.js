@@ -25,6 +25,7 @@ async function load() {
     const rows = await api.variants();
     $("key-form").hidden = true;
     choice.load(rows);
+    live.showChosen();
     variants.load(choice.rows);
     if ($("problem").dataset.from === "load") say($("problem"), "");
   } catch (error) {

@@ -26,7 +26,7 @@ export class CompareRow {
       onSeek((event.clientX - box.left) / box.width);
     });
     this.list = element("dl", { className: "measures-list" });
-    this.link = element("a", { className: "download", textContent: "Download", hidden: true });
+    this.link = element("a", { className: "download", textContent: "Download", hidden: true, attributes: { "aria-label": `Download ${title}` } });
     const label = element("label", { className: "row-name" }, this.radio, element("span", { textContent: title }));
     this.element = element("li", { dataset: { name } }, element("div", { className: "row-head" }, label, this.link), this.picture, this.list);
   }

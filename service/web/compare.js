@@ -8,10 +8,12 @@ import { microphoneProblem } from "./microphone.js";
 import { peakOf } from "./pictures.js";
 import { SyncPlayer } from "./player.js";
 import { record } from "./recorder.js";
+import { expectSound, watchSound } from "./sound.js";
 
 const RECORD_SECONDS = 10;
 const MAX_SECONDS = 120; // decoded audio of every variant is held in memory
 const INPUT = "input";
+const UNREADABLE = "This file cannot be read as audio. Take a WAV, FLAC, Ogg or MP3 file.";
 
 export class Compare extends EventTarget {
   #player = null;
@@ -24,20 +26,31 @@ export class Compare extends EventTarget {
   constructor(choice) {
     super();
     this.choice = choice;
-    $("file").addEventListener("change", () => this.#take($("file").files[0]));
+    $("file").addEventListener("change", () => {
+      this.#take($("file").files[0]);
+      $("file").value = ""; // so that the same file can be chosen again
+    });
     $("reference").addEventListener("change", () => this.#takeReference($("reference").files[0] ?? null));
     $("compare-demo").addEventListener("click", () => this.#takeDemo());
     $("record").addEventListener("click", () => this.#record());
-    $("play").addEventListener("click", () => (this.#player.playing ? this.#player.pause() : this.#player.play()));
+    $("play").addEventListener("click", () => this.#togglePlay());
     $("seek").addEventListener("input", () => this.#player.seek(Number($("seek").value)));
-    for (const type of ["dragover", "dragleave", "drop"]) $("drop").addEventListener(type, (event) => this.#onDrag(event));
+    // On the whole page: a file dropped beside the frame would make the browser leave the page for it.
+    for (const type of ["dragover", "dragleave", "drop"]) document.addEventListener(type, (event) => this.#onDrag(event));
   }
 
   pause() {
     this.#player?.pause();
   }
 
+  #togglePlay() {
+    if (this.#player.playing) return this.#player.pause();
+    expectSound(this.#player.context, $("compare-problem"));
+    return this.#player.play();
+  }
+
   #onDrag(event) {
+    if (!event.dataTransfer?.types.includes("Files") || event.target === $("reference")) return;
     event.preventDefault();
     $("drop").classList.toggle("over", event.type === "dragover");
     if (event.type === "drop") this.#take(event.dataTransfer.files[0]);
@@ -91,7 +104,8 @@ export class Compare extends EventTarget {
     this.#prepare();
     try {
       const { rows } = this.choice;
-      const buffer = await this.#decode(this.#file);
+      if (rows.length === 0) throw new Error("The server has not said yet which variants it has. Try again in a moment.");
+      const buffer = await this.#read(this.#file, rows[0]);
       if (run !== this.#run) return;
       if (buffer.duration > MAX_SECONDS) throw new Error(`This recording lasts ${Math.round(buffer.duration)} s. Choose one of at most ${MAX_SECONDS} s.`);
       const peak = peakOf(buffer);
@@ -150,17 +164,25 @@ export class Compare extends EventTarget {
     return row;
   }
 
-  async #decode(blob) {
-    const data = await blob.arrayBuffer();
+  // Browsers read fewer formats than the server, which gives a recording back as WAV when it may take away 0 dB.
+  async #read(file, facts) {
     try {
-      return await this.#player.context.decodeAudioData(data);
+      return await this.#decode(file);
     } catch {
-      throw new Error("This browser cannot read the file as audio. Take a WAV, FLAC or MP3 file.");
+      const { blob } = await api.enhance(file, facts, 0).catch((error) => {
+        throw error.status === 415 ? new Error(UNREADABLE) : error;
+      });
+      return this.#decode(blob);
     }
+  }
+
+  async #decode(blob) {
+    return this.#player.context.decodeAudioData(await blob.arrayBuffer());
   }
 
   #makePlayer() {
     const player = new SyncPlayer();
+    watchSound(player.context, $("compare-problem"));
     let waiting = 0;
     const frame = () => {
       this.#showPosition();

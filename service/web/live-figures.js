@@ -35,6 +35,7 @@ export class LiveFigures {
     this.#timers.forEach(clearInterval);
     this.pair.stop();
     this.#show();
+    for (const meter of Object.values(this.meters)) meter.clear();
   }
 
   #listen() {

@@ -6,10 +6,10 @@ import { LatencyPlot } from "./latency-plot.js";
 import { LiveFigures, showModel } from "./live-figures.js";
 import { listDevices, microphoneProblem } from "./microphone.js";
 import { Quietwire, openContext, openMicrophone } from "./quietwire.js";
+import { expectSound, watchSound } from "./sound.js";
 
 const NO_LIMIT = 60; // the slider's right end stands for the protocol's 100
 const FADE_SECONDS = 0.02;
-const SILENT_MS = 4000; // without a sound device, browsers wait for one and say nothing
 
 export class Live extends EventTarget {
   #quietwire = null;
@@ -32,13 +32,18 @@ export class Live extends EventTarget {
     $("device").addEventListener("change", () => this.#changeMicrophone());
     $("speaker").addEventListener("change", () => this.#applySpeaker());
     for (const input of document.querySelectorAll('[name="listen"]')) input.addEventListener("change", () => this.#applyVolume());
-    choice.addEventListener("change", () => this.#quietwire?.configure({ model: choice.model, variant: choice.variant }));
+    choice.addEventListener("change", () => (this.#quietwire ? this.#quietwire.configure(this.#chosen) : this.showChosen()));
     document.addEventListener("keydown", (event) => this.#onKey(event));
     navigator.mediaDevices?.addEventListener?.("devicechange", () => this.#listDevices());
   }
 
   get running() {
     return this.#quietwire !== null;
+  }
+
+  /** What the chosen variant costs, before it runs; then the server says what is in force. */
+  showChosen() {
+    if (this.choice.row && !this.running) showModel(this.choice.row);
   }
 
   async start(kind) {
@@ -74,13 +79,8 @@ export class Live extends EventTarget {
     quietwire.addEventListener("state", ({ detail }) => this.#onState(detail));
     for (const type of ["ready", "configured"]) quietwire.addEventListener(type, ({ detail }) => this.#onFacts(detail));
     if (!this.#microphone) quietwire.addEventListener("ready", () => source.start(), { once: true });
-    context.addEventListener("statechange", () => {
-      if (context.state === "suspended") say($("problem"), "The browser has paused the sound. Press the button again.");
-    });
-    setTimeout(() => {
-      if (run !== this.#run || context.state === "running") return;
-      say($("problem"), "The browser has not started the sound. Is a loudspeaker or are headphones connected?");
-    }, SILENT_MS);
+    watchSound(context, $("problem"));
+    expectSound(context, $("problem"));
     this.dispatchEvent(new Event("start"));
     try {
       await quietwire.start(source);
@@ -219,8 +219,11 @@ export class Live extends EventTarget {
   }
 
   #watchMicrophone() {
-    this.#microphone?.getAudioTracks()[0].addEventListener("ended", () => {
-      say($("problem"), "The microphone was disconnected. Choose another one, or press the button again.");
+    const microphone = this.#microphone;
+    microphone?.getAudioTracks()[0].addEventListener("ended", async () => {
+      if (microphone !== this.#microphone || !this.running) return;
+      await this.stop();
+      this.#fail("The microphone was disconnected. Plug it in or choose another one, then press the button again.");
     });
   }
 

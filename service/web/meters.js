@@ -39,6 +39,12 @@ export class Meter {
     return sorted[Math.floor(sorted.length * PAUSE_QUANTILE)];
   }
 
+  /** Back to silence, when nothing runs any more. */
+  clear() {
+    this.level = this.#peak = FLOOR_DB;
+    this.show();
+  }
+
   show() {
     const now = performance.now();
     if (this.level >= this.#peak || now > this.#peakUntil) {

@@ -25,10 +25,13 @@ export function openMicrophone(deviceId) {
 
 /** An AudioContext at the device's own rate, or at the highest that the service takes. */
 export function openContext() {
-  const context = new AudioContext({ latencyHint: "interactive" });
-  if (context.sampleRate <= MAX_RATE) return context;
-  context.close();
-  return new AudioContext({ latencyHint: "interactive", sampleRate: MAX_RATE });
+  let context = new AudioContext({ latencyHint: "interactive" });
+  if (context.sampleRate > MAX_RATE) {
+    context.close();
+    context = new AudioContext({ latencyHint: "interactive", sampleRate: MAX_RATE });
+  }
+  context.resume().catch(() => {}); // Safari grants it only in the click itself, so it is asked for before anything is awaited
+  return context;
 }
 
 /** Every loaded variant with its size and quality, as in `GET /variants`. */
@@ -76,8 +79,8 @@ export class Quietwire extends EventTarget {
     this.#playout = new AudioWorkletNode(context, "quietwire-playout", { numberOfInputs: 0, outputChannelCount: [1] });
     this.stream = new EnhancementStream({ ...this.#options, sampleRate: rate });
     this.#wire();
+    this.replaceSource(source); // before there is a connection: a browser may refuse the source
     this.stream.open();
-    this.replaceSource(source);
     this.output = this.#playout;
     const destination = new MediaStreamAudioDestinationNode(context, { channelCount: 1 });
     this.output.connect(destination);

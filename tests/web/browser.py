@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import contextlib
 import importlib.util
 import queue
@@ -146,15 +147,21 @@ class Page:
         self.click(f"#start-{kind}")
         until(lambda: self.state == "live")
 
-    def picture(self, identifier: str) -> np.ndarray:
-        """A canvas's first colour channels, ``[rows, columns, 3]``."""
-        script = """const canvas = document.getElementById(arguments[0]);
-        return [canvas.height, canvas.width, btoa(canvas.getContext('2d').getImageData(0, 0, canvas.width, canvas.height).data
-          .reduce((text, byte) => text + String.fromCharCode(byte), ''))];"""
-        import base64
+    def pictures(self, *identifiers: str) -> list[np.ndarray]:
+        """The first colour channels of canvases as they are at one moment, each ``[rows, columns, 3]``."""
+        script = """return arguments[0].map((identifier) => {
+          const canvas = document.getElementById(identifier);
+          return [canvas.height, canvas.width, btoa(canvas.getContext('2d').getImageData(0, 0, canvas.width, canvas.height).data
+            .reduce((text, byte) => text + String.fromCharCode(byte), ''))];
+        })"""
+        found = self.run(script, identifiers)
+        return [
+            np.frombuffer(base64.b64decode(data), np.uint8).reshape(height, width, 4)[..., :3] for height, width, data in found
+        ]
 
-        height, width, data = self.run(script, identifier)
-        return np.frombuffer(base64.b64decode(data), np.uint8).reshape(height, width, 4)[..., :3]
+    def picture(self, identifier: str) -> np.ndarray:
+        """One of them."""
+        return self.pictures(identifier)[0]
 
     @property
     def complaints(self) -> list[str]:

@@ -47,15 +47,16 @@ def main() -> None:
         show(driver, 390, 2.0, "dark")
         page.start("demo")
         time.sleep(8)
-        take(driver, folder / "page-phone.png", 390, until_element=".controls")
+        take(driver, folder / "page-phone.png", 390, until_element=".stage")
         print("width of the content at 390:", page.run("return document.documentElement.scrollWidth"))
         print("complaints of the browser:", page.complaints or "none")
 
 
 def compare(page: Page) -> None:
     """Fill the comparison with the demo, and play it a little."""
+    page.click("#stop")  # sooner done without it
     page.click("#compare-demo")
-    until(lambda: page.text("compare-state").startswith("Done"), 120)
+    until(lambda: page.text("compare-state").startswith("Done"), 400)
     page.click("#play")
     time.sleep(1.5)
 

@@ -61,7 +61,28 @@ def test_a_file_that_is_no_audio_is_refused_in_words(page):
       const input = document.getElementById('file');
       input.files = files.files;
       input.dispatchEvent(new Event('change'));""")
-    assert "cannot read the file as audio" in until(lambda: page.text("compare-problem"))
+    assert "cannot be read as audio" in until(lambda: page.text("compare-problem"))
+    page.driver.get_log("browser")  # the server's 415, which the browser notes as an error
+
+
+def test_a_format_that_the_browser_cannot_read_comes_as_wav_from_the_server(page):
+    page.run("""const decode = AudioContext.prototype.decodeAudioData;
+      AudioContext.prototype.decodeAudioData = function (data) {
+        const wav = String.fromCharCode(...new Uint8Array(data, 0, 4)) === 'RIFF';
+        return wav ? decode.call(this, data) : Promise.reject(new DOMException('', 'EncodingError'));
+      };""")
+    page.click("#compare-demo")
+    until(lambda: page.run("return document.querySelectorAll('#rows input:enabled').length") > 1, 60)
+    assert page.text("compare-problem") == ""
+
+
+def test_a_file_dropped_beside_the_frame_is_taken_too(page):
+    page.run("""const files = new DataTransfer();
+      files.items.add(new File(['no audio'], 'text.wav'));
+      const event = new DragEvent('drop', { dataTransfer: files, bubbles: true, cancelable: true });
+      document.querySelector('footer').dispatchEvent(event);""")
+    assert "cannot be read as audio" in until(lambda: page.text("compare-problem"))
+    page.driver.get_log("browser")
 
 
 def test_the_comparison_and_the_live_stream_do_not_sound_together(page):
