@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections import deque
-
 import numpy as np
 import numpy.typing as npt
 
@@ -28,7 +26,7 @@ class AttenuationLimit:
         self.limit_db = limit_db
         self._gain = self._target = dry_gain(limit_db)
         self._step = 1 / (RAMP_SECONDS * sample_rate)
-        self._changes: deque[tuple[int, float]] = deque()
+        self._changes: list[tuple[int, float]] = []
         self._position = 0
 
     def change(self, position: int, limit_db: float) -> None:
@@ -41,7 +39,7 @@ class AttenuationLimit:
         parts, start, end = [], 0, dry.shape[1]
         while start < end:
             while self._changes and self._changes[0][0] <= self._position:
-                self._target = self._changes.popleft()[1]
+                self._target = self._changes.pop(0)[1]
             stop = end
             if self._changes:
                 stop = min(end, start + self._changes[0][0] - self._position)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-from collections import deque
 from collections.abc import Callable
 
 import numpy as np
@@ -37,21 +36,21 @@ class Lane:
     def __init__(self, variant: Variant, row: int, deliver: Deliver, fail: Fail) -> None:
         self.variant, self.row = variant, row
         self.deliver, self.fail = deliver, fail
-        self.jobs: deque[tuple[Array, float, float]] = deque()  # hops, deadline, handed over at
+        self.jobs: list[tuple[Array, float, float]] = []  # hops, deadline, handed over at
         self.closed = self.failed = False
         self.resets = 0
 
     def take(self, limit: int) -> Work:
         """Take up to so many samples of what waits; call it with the engine's lock held, and only when something waits."""
-        audio, deadline, submitted = self.jobs.popleft()
+        audio, deadline, submitted = self.jobs.pop(0)
         if len(audio) > limit:
-            self.jobs.appendleft((audio[limit:], deadline, submitted))
+            self.jobs.insert(0, (audio[limit:], deadline, submitted))
             audio = audio[:limit]
         elif len(audio) < limit and self.jobs:
             parts = [audio]
             total = len(audio)
             while self.jobs and total + len(self.jobs[0][0]) <= limit:
-                following, _, submitted = self.jobs.popleft()
+                following, _, submitted = self.jobs.pop(0)
                 parts.append(following)
                 total += len(following)
             audio = np.concatenate(parts)

@@ -1,26 +1,33 @@
-"""Latency percentiles in constant memory."""
+"""Latency percentiles in constant memory, of which every live stream has some."""
 
 from __future__ import annotations
 
 import itertools
 import math
+from array import array
 
 _LOWEST, _HIGHEST, _BUCKETS = 0.01, 100_000.0, 1400  # ms; neighbours differ by 1.2 %
 _SCALE = (_BUCKETS - 1) / math.log(_HIGHEST / _LOWEST)
 
 
 class LatencyHistogram:
-    """Counts latencies in buckets 1.2 % wide; percentiles are exact to that."""
+    """Counts latencies in buckets 1.2 % wide; percentiles are exact to that.
+
+    It holds no buckets above the highest latency seen: 3 kB for a stream that is in time, where a list of all would take 11.
+    """
 
     def __init__(self) -> None:
-        self._counts = [0] * (_BUCKETS + 1)
+        self._counts: array[int] = array("I")
         self.count = 0
         self.maximum = 0.0
 
     def add(self, milliseconds: float) -> None:
         """Count one latency."""
         bucket = 0 if milliseconds <= _LOWEST else math.ceil(math.log(milliseconds / _LOWEST) * _SCALE)
-        self._counts[min(bucket, _BUCKETS)] += 1
+        bucket = min(bucket, _BUCKETS)
+        if bucket >= len(self._counts):
+            self._counts.extend([0] * (bucket + 1 - len(self._counts)))
+        self._counts[bucket] += 1
         self.count += 1
         if milliseconds > self.maximum:
             self.maximum = milliseconds

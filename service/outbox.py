@@ -5,11 +5,11 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 import json
-from collections import deque
 from collections.abc import Callable
 from typing import Any
 
 from service.errors import ServiceError
+from service.signal import Signal
 from service.transport import Message, Transport
 
 WRITE_BYTES = 65536  # at a time; asyncio says whether there is room for more only after a write
@@ -42,10 +42,10 @@ class Outbox:
 
     def __init__(self, transport: Transport, limit: float, timeout: float, settle: Callable[[Receipt], str | None]) -> None:
         self._transport, self._limit, self._timeout, self._settle = transport, limit, timeout, settle
-        self._items: deque[Item] = deque()
-        self._stalled = asyncio.Event()
+        self._items: list[Item] = []
+        self._stalled = Signal()
         self._bytes = 0
-        self.moved = asyncio.Event()
+        self.moved = Signal()
 
     @property
     def fill(self) -> float:
@@ -67,7 +67,7 @@ class Outbox:
             messages: list[Message] = []
             size = 0
             while self._items and size < WRITE_BYTES:
-                message = self._message(self._items.popleft())
+                message = self._message(self._items.pop(0))
                 if message is not None:
                     messages.append(message)
                     size += len(message)

@@ -12,7 +12,6 @@ import contextlib
 import logging
 import time
 import uuid
-from collections import deque
 from typing import Any
 
 import numpy as np
@@ -28,6 +27,7 @@ from service.outbox import Outbox, Receipt
 from service.parameters import Configure, End, Ping, StreamParameters, parse_control
 from service.quotas import Lease
 from service.runtime import Runtime
+from service.signal import Signal
 from service.stream import EnhancementStream
 from service.transport import Message, Transport
 
@@ -70,11 +70,11 @@ class Session:
         bytes_per_second = parameters.sample_rate * parameters.channels * pcm.SAMPLE_BYTES[parameters.encoding]
         patience = runtime.settings.max_unread_seconds
         self._outbox = Outbox(self._transport, patience * bytes_per_second, patience, self._settle)
-        self._inbox: deque[tuple[Message, float]] = deque()  # messages, when they arrived
-        self._filled = asyncio.Event()
+        self._inbox: list[tuple[Message, float]] = []  # messages, when they arrived
+        self._filled = Signal()
         self._busy = False  # the receiver is at work: what comes has to wait behind it
         self._begun = self._heard = time.perf_counter()
-        self._waiting: deque[Receipt] = deque()
+        self._waiting: list[Receipt] = []
         self._failure: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._seq = self._repaired = 0
         self._record: dict[str, Any] = {}
@@ -198,7 +198,7 @@ class Session:
                 async with asyncio.timeout(left):
                     await self._filled.wait()
         self._busy = True
-        return self._inbox.popleft()
+        return self._inbox.pop(0)
 
     async def _wait_for_disconnect(self) -> None:
         event = await self._websocket.receive()
@@ -277,7 +277,7 @@ class Session:
 
     def _on_progress(self) -> None:
         while self._waiting and self._stream.reached(self._waiting[0].position):
-            self._outbox.put(self._waiting.popleft())
+            self._outbox.put(self._waiting.pop(0))
         self._outbox.flush()
         self._outbox.moved.set()
 

@@ -13,7 +13,6 @@ from __future__ import annotations
 import itertools
 import math
 import time
-from collections import deque
 from collections.abc import Callable
 
 import numpy as np
@@ -67,7 +66,7 @@ class EnhancementStream:
         self._up = StreamResampler(variant.sample_rate, sample_rate, channels)
         self._limit = AttenuationLimit(attenuation_limit_db, sample_rate)
         self._pending, self._dry, self._wet = SampleFifo(channels), SampleFifo(channels), SampleFifo(channels)
-        self._history: deque[Array] = deque()  # what was handed over lately, for a variant that has to warm up
+        self._history: list[Array] = []  # what was handed over lately, for a variant that has to warm up
         self._remembered = 0
         self._hop = variant.hop
         self._fed = 0  # position at the model's rate up to which hops were handed over
@@ -75,7 +74,7 @@ class EnhancementStream:
         self._begun: float | None = None
         self._spent, self._resets = 0.0, 0
         self.samples_in = self.samples_out = 0
-        self._paths: deque[Path] = deque([self._path(variant, 0, 0)])
+        self._paths = [self._path(variant, 0, 0)]
 
     @property
     def variant(self) -> Variant:
@@ -204,7 +203,7 @@ class EnhancementStream:
         self._history.append(hops)
         self._remembered += hops.shape[1]
         while self._remembered - self._history[0].shape[1] >= WARM_UP:
-            self._remembered -= self._history.popleft().shape[1]
+            self._remembered -= self._history.pop(0).shape[1]
 
     def _advance(self) -> None:
         """Take what the paths have, in order, cross-fading where one hands over to the next."""
@@ -221,7 +220,7 @@ class EnhancementStream:
                 break
             rise: Array = (np.arange(FADE, dtype=np.float32) + np.float32(0.5)) / np.float32(FADE)
             self._emit(current.take(FADE) * (1 - rise) + self._paths[1].take(FADE) * rise)
-            self._retire(self._paths.popleft())
+            self._retire(self._paths.pop(0))
         self._progressed()
 
     def _emit(self, enhanced: Array) -> None:

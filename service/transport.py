@@ -41,8 +41,9 @@ class Transport(WebSocketsSansIOProtocol):
     def listen(self, listener: Callable[[Message], None]) -> None:
         """Hand each further message to ``listener`` as it comes, the ones that came already first.
 
-        Only the end of the connection is still told through ``receive``.
+        Only the end of the connection is still told through ``receive``. To be called once.
         """
+        del self.request, self.response  # of the handshake, 3 kB: nothing asks for them after it
         waiting = [self.queue.get_nowait() for _ in range(self.queue.qsize())]
         self.listener = listener
         for event in waiting:

@@ -6,8 +6,9 @@ import asyncio
 import json
 import logging
 
-from fastapi import APIRouter, WebSocket
-from starlette.websockets import WebSocketDisconnect
+from fastapi import APIRouter
+from starlette.routing import WebSocketRoute
+from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from service.errors import CLOSE_CODES, ServiceError
 from service.parameters import parse_query
@@ -16,12 +17,10 @@ from service.runtime import Runtime
 from service.session import Session
 from service.spans import annotate
 
-router = APIRouter()
 log = logging.getLogger(__name__)
 CLOSE_SECONDS = 2.0  # a client that does not read is not waited for longer
 
 
-@router.websocket("/ws/enhance")
 async def enhance(websocket: WebSocket) -> None:
     """Live enhancement; see docs/protocol.md."""
     runtime: Runtime = websocket.app.state.runtime
@@ -70,3 +69,7 @@ async def _refuse(websocket: WebSocket, runtime: Runtime, error: ServiceError) -
             await websocket.close(error.close_code, error.code)
     except (TimeoutError, RuntimeError, WebSocketDisconnect):
         return  # the client has left, or does not read
+
+
+# not a route of FastAPI's own: what that keeps for its dependencies would take 8 kB for as long as a stream lasts
+router = APIRouter(routes=[WebSocketRoute("/ws/enhance", enhance)])
