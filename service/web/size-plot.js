@@ -42,15 +42,15 @@ export function drawSizePlot(container, rows, measure, playing) {
     free = x(value) + 72;
   }
   root.append(text(width - RIGHT, HEIGHT - 4, "bytes on disk, logarithmic", "tick end"), text(0, 12, title, "tick"));
-  if (noisy != null) {
-    root.append(svg("line", { class: "noisy", x1: LEFT, x2: width - RIGHT, y1: y(noisy), y2: y(noisy) }));
-    root.append(text(LEFT + 6, y(noisy) - 7, `unprocessed ${figure(noisy, digits)}`, "tick"));
-  }
   drawLegend(root, points, width);
-  const taken = points.map((point) => box(x(point.model_bytes), y(point.mean), 0, "middle", 9));
+  const taken = points.flatMap((point) => occupied(point, x(point.model_bytes), y));
+  if (noisy != null) drawNoisy(root, y(noisy), `unprocessed ${figure(noisy, digits)}`, taken, width);
   // The playing one first, so that it has its name whatever else has to go without.
   for (const point of [...points].sort((a, b) => (nameOf(b) === playing) - (nameOf(a) === playing))) {
-    root.append(mark(point, x(point.model_bytes), y, playing, taken, width));
+    const group = mark(point, x(point.model_bytes), y, playing, taken, width);
+    group.append(svg("title", {})); // what the pointer is told
+    group.lastChild.textContent = `${point.model} ${point.variant}: ${bytes(point.model_bytes)}, ${title} ${figure(point.mean, digits)}`;
+    root.append(group);
   }
   container.replaceChildren(root);
   return true;
@@ -63,6 +63,19 @@ function nameOf({ model, variant }) {
 function shape(model, x, y) {
   if (model === "crn") return svg("circle", { class: "dot-mark", cx: x, cy: y, r: 6.5 });
   return svg("rect", { class: "dot-mark", x: x - 6, y: y - 6, width: 12, height: 12 });
+}
+
+// A line across, named where no mark is; below the plot where there is no such place, as on a phone.
+function drawNoisy(root, at, label, taken, width) {
+  root.append(svg("line", { class: "noisy", x1: LEFT, x2: width - RIGHT, y1: at, y2: at }));
+  const long = label.length * LETTER;
+  const places = [];
+  for (let left = LEFT + 6; left + long < width - RIGHT; left += 12) places.push([left, at - 7], [left, at + 16]);
+  const own = ([left, line]) => box(left, line - 4, long, "start", 7);
+  const place = places.find((one) => !taken.some((other) => overlap(own(one), other)));
+  if (!place) return root.append(text(0, HEIGHT - 4, `– – ${label}`, "tick"));
+  taken.push(own(place));
+  root.append(text(...place, label, "tick name"));
 }
 
 function drawLegend(root, points, width) {
@@ -94,12 +107,19 @@ function mark(point, x, y, playing, taken, width) {
   for (const [left, line, anchor] of places) {
     const own = box(left, line - 4, long, anchor, 7);
     const outside = own.left < LEFT - 8 || own.right > width || own.top < TOP - 6;
-    if (outside || taken.some((other) => overlap(own, other))) continue;
+    if (outside || taken.some((other) => other.owner !== nameOf(point) && overlap(own, other))) continue;
     taken.push(own);
     group.append(text(left, line, label, `name ${anchor}`));
-    break; // where there is no room at all, the table below has the name
+    break; // where there is no room at all, the pointer and the table below have the name
   }
   return group;
+}
+
+// Where no other variant's name may stand: on the mark and on the line of its interval.
+function occupied(point, x, y) {
+  const { mean, ci95 = 0 } = point;
+  const interval = { left: x - 2, right: x + 2, top: y(mean + ci95), bottom: y(mean - ci95) };
+  return [box(x, y(mean), 0, "middle", 9), interval].map((one) => ({ ...one, owner: nameOf(point) }));
 }
 
 function box(x, y, long, anchor, half) {

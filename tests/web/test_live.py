@@ -163,6 +163,26 @@ def test_a_key_is_asked_for_and_used(driver, shipped):
     driver.get_log("browser")
 
 
+def test_names_in_the_size_plot_stand_on_nothing_else(page):
+    crossing = """const box = (one) => one.getBoundingClientRect();
+      const across = (a, b) => a.left < b.right && b.left < a.right && a.top < b.bottom && b.top < a.bottom;
+      const things = [...document.querySelectorAll('#size-plot .mark')].flatMap((mark) =>
+        [...mark.querySelectorAll('.interval, .dot-mark, .name')].map((one) => ({ mark, one })));
+      const names = [...document.querySelectorAll('#size-plot .name')].map((one) => ({ mark: one.closest('.mark'), one }));
+      return names.flatMap((name) => things.filter(({ mark, one }) => mark !== name.mark && one !== name.one
+        && across(box(name.one), box(one))).map(({ one }) => `${name.one.textContent} on ${one.outerHTML}`));"""
+    for width in (1280, 390):
+        metrics = {"width": width, "height": 844, "deviceScaleFactor": 1, "mobile": width < 600}
+        page.driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", metrics)
+        try:
+            until(lambda width=width: page.run("return document.querySelector('#size-plot svg').clientWidth") <= width)
+            for measure in ("pesq", "stoi", "si_sdr"):
+                page.click(f'#measures [value="{measure}"]')
+                assert page.run(crossing) == [], (width, measure)
+        finally:
+            page.driver.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
+
+
 def test_the_controls_have_names_and_the_phone_has_no_sideways_scrolling(page):
     nameless = """return [...document.querySelectorAll('input, select, button, canvas')].filter(
       (one) => !(one.labels?.length || one.ariaLabel || one.textContent.trim() || one.ariaHidden),
