@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import tempfile
-from typing import Annotated, Any, BinaryIO, cast
+from typing import Annotated, BinaryIO, cast
 
 from fastapi import APIRouter, Query, Request
 from fastapi.responses import JSONResponse, Response
@@ -15,26 +15,13 @@ from models.zoo import Variant
 from service.answers import FileAnswer
 from service.errors import RETRY_SECONDS
 from service.files import MEDIA_TYPES, FileReport, Format, enhance_file
+from service.openapi import ERRORS, KEY, REFUSALS, NotReadyAnswer, ReadyAnswer, VariantsAnswer, body, form, raw
 from service.runtime import Runtime, describe
 from service.spans import annotate
 from service.uploads import SPOOL_BYTES, uploaded_file, work_for
 from service.worker_metrics import WorkerMetrics
 
 router = APIRouter()
-
-ERRORS: dict[int | str, dict[str, Any]] = {
-    status: {"description": text, "content": {"application/json": {"example": {"code": code, "message": "…"}}}}
-    for status, code, text in (
-        (400, "bad_request", "A parameter is out of range, or the body is malformed"),
-        (401, "unauthorized", "API key missing or wrong"),
-        (404, "unknown_model", "Model or variant not loaded"),
-        (408, "idle", "The upload stopped coming"),
-        (413, "too_large", "File too large or too long"),
-        (415, "unsupported_media", "Not a supported kind of audio file"),
-        (422, "unprocessable", "A damaged or empty file, or an unsupported rate or number of channels"),
-        (503, "overloaded", "No room at the moment; see Retry-After"),
-    )
-}
 
 
 def runtime_of(request: Request) -> Runtime:
@@ -45,27 +32,10 @@ def runtime_of(request: Request) -> Runtime:
 
 @router.post(
     "/enhance",
+    dependencies=KEY,
     response_class=Response,
-    responses={
-        200: {"description": "The enhanced file", "content": {"audio/wav": {}, "audio/flac": {}, "audio/ogg": {}}},
-        **ERRORS,
-    },
-    openapi_extra={
-        "requestBody": {
-            "required": True,
-            "content": {
-                "multipart/form-data": {
-                    "schema": {
-                        "type": "object",
-                        "required": ["file"],
-                        "properties": {"file": {"type": "string", "format": "binary"}},
-                    }
-                },
-                "application/octet-stream": {"schema": {"type": "string", "format": "binary"}},
-                "audio/*": {"schema": {"type": "string", "format": "binary"}},
-            },
-        }
-    },
+    responses={200: {"description": "The enhanced file", "content": {kind: {} for kind in MEDIA_TYPES.values()}}, **ERRORS},
+    openapi_extra=body({"multipart/form-data": form(file="The recording."), **raw()}),
 )
 async def enhance(
     request: Request,
@@ -124,7 +94,7 @@ def _headers(variant: Variant, report: FileReport) -> dict[str, str]:
     }
 
 
-@router.get("/variants")
+@router.get("/variants", dependencies=KEY, responses={200: {"model": VariantsAnswer}, **REFUSALS})
 async def variants(request: Request) -> JSONResponse:
     """Every loaded model and variant with what it costs and how good it is."""
     runtime = runtime_of(request)
@@ -152,17 +122,18 @@ async def healthz() -> dict[str, str]:
     return {"status": "ok"}
 
 
-@router.get("/readyz", responses={503: ERRORS[503]})
+@router.get("/readyz", responses={200: {"model": ReadyAnswer}, 503: {"model": NotReadyAnswer}})
 async def readyz(request: Request) -> JSONResponse:
     """Whether a new stream would be let in."""
     runtime = runtime_of(request)
     reason = runtime.not_ready_reason()
     if reason is None:
         return JSONResponse({"status": "ready", "variants": runtime.zoo.names})
-    return JSONResponse({"status": "not ready", "reason": reason}, 503, {"Retry-After": str(RETRY_SECONDS)})
+    error = {"code": "overloaded", "message": f"No new stream would be let in: {reason}."}
+    return JSONResponse({"status": "not ready", "reason": reason, **error}, 503, {"Retry-After": str(RETRY_SECONDS)})
 
 
-@router.get("/metrics", response_class=Response)
+@router.get("/metrics", dependencies=KEY, response_class=Response, responses={200: {"content": {"text/plain": {}}}, **REFUSALS})
 async def metrics(request: Request) -> Response:
     """Prometheus metrics, of all worker processes together."""
     shared: WorkerMetrics | None = request.app.state.worker_metrics

@@ -13,12 +13,14 @@ from pydantic import BaseModel, Field
 from models.zoo import Variant
 from service.comparison import compare
 from service.errors import ServiceError
-from service.http import ERRORS, runtime_of
+from service.http import runtime_of
+from service.openapi import ERRORS, KEY, body, form
 from service.runtime import Runtime, describe
 from service.spans import annotate
 from service.uploads import SPOOL_BYTES, uploaded_form, work_for
 
 router = APIRouter()
+NAMES = r"^[^,]*[^,/\s]\s*(,[^,]*[^,/\s]\s*)*$"  # for the description: ``choose`` has the better message
 
 
 class ComparedScores(BaseModel):
@@ -59,30 +61,19 @@ class ComparisonAnswer(BaseModel):
 
 @router.post(
     "/compare",
+    dependencies=KEY,
     response_model=ComparisonAnswer,
     responses=ERRORS,
-    openapi_extra={
-        "requestBody": {
-            "required": True,
-            "content": {
-                "multipart/form-data": {
-                    "schema": {
-                        "type": "object",
-                        "required": ["file"],
-                        "properties": {
-                            "file": {"type": "string", "format": "binary", "description": "The noisy recording."},
-                            "reference": {"type": "string", "format": "binary", "description": "The clean signal, aligned."},
-                        },
-                    }
-                }
-            },
-        }
-    },
+    openapi_extra=body({"multipart/form-data": form(file="The noisy recording.", reference="The clean signal, aligned.")}),
 )
 async def compare_variants(
     request: Request,
     variants: Annotated[
-        str | None, Query(description="Comma-separated; `crn/original` names the model too. All loaded ones by default.")
+        str | None,
+        Query(
+            description="Comma-separated; `crn/original` names the model too. All loaded ones by default.",
+            json_schema_extra={"pattern": NAMES},
+        ),
     ] = None,
     model: Annotated[str | None, Query(description="Of variants that name none.")] = None,
 ) -> ComparisonAnswer:
