@@ -77,7 +77,8 @@ def sounds(variant: Variant, seconds: float) -> list[tuple[Recording, Reference]
         samples = np.resize(recording.samples, round(seconds * recording.rate))
         enhanced = enhance(variant, samples.astype(np.float32) / np.float32(32768))
         expected = np.frombuffer(encode(enhanced[None], "pcm_s16le"), "<i2")
-        pairs.append((recording, Reference(expected, variant.delay + 2 * variant.hop)))
+        tail = variant.delay + 2 * variant.hop
+        pairs.append((recording, Reference(expected[:-tail], tail)))
     return pairs
 
 
@@ -115,6 +116,11 @@ class Crowd:
         while not (microphone.live or microphone.closed.done()):
             await asyncio.sleep(0.005)
         return microphone
+
+    @property
+    def tallies(self) -> list[Tally]:
+        """What each stream has counted so far, in the order in which they joined."""
+        return [tally for _, _, _, tally in self._streams]
 
     async def outcomes(self, patience: float) -> list[Outcome]:
         """Wait for all streams to end, and say how they did; one that does not in time counts as 1006."""
