@@ -41,7 +41,7 @@ class Settings(BaseSettings):
     max_streams: int = Field(250, ge=1, le=10_000, description="Live streams admitted at once, at most, by all workers.")
     max_load: float = Field(0.85, gt=0, le=1, description="Share of the engine's time above which new streams are refused.")
     max_ahead_seconds: float = Field(
-        30, ge=1, le=1_000_000, description="A client further ahead of real time than this is slowed down by not reading from it."
+        30, ge=1, le=1_000_000, description="A client further ahead of real time is slowed down by not reading from it."
     )
     max_unread_seconds: float = Field(
         10, ge=1, le=600, description="Output that a client may leave unread before it is closed."
