@@ -1,14 +1,18 @@
-"""Connections from a listening socket that several worker processes share: the fuller a worker is, the later it takes one.
+"""Connections from a listening socket, which several worker processes may share: the fuller one is, the later it takes one.
 
 The kernel wakes all workers that wait for a connection, and the first to accept has it for as long as the stream lasts.
 Left to chance, a full worker would turn a stream away while its neighbour idles. So a worker waits a moment before it accepts,
 in proportion to what it holds, and much longer when it has no room: only when nobody else has taken the connection
 does it, to say so. Nothing is exchanged between the workers.
+
+A process that is alone takes connections in the same way, and not in asyncio's: out of file descriptors, that one tries, fails
+and writes a traceback once for every connection that the backlog could hold, every second, and streams wait meanwhile.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import socket
 import ssl
@@ -18,8 +22,26 @@ SPREAD_SECONDS = 0.02  # what a worker waits that is as good as full
 FULL_SECONDS = 0.2  # what one waits that has no room
 FULL_BATCH = 64  # connections that one takes at once then: nobody else wants them
 RETRY_SECONDS = 1.0  # after running out of file descriptors
+BACKLOG = 2048
 
 log = logging.getLogger(__name__)
+
+
+def listen(host: str, port: int) -> list[socket.socket]:
+    """Sockets that listen on all addresses of a host; port 0 takes a free one.
+
+    Raises:
+        OSError: One of them cannot be had.
+    """
+    found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+    with contextlib.ExitStack() as stack:
+        sockets = []
+        for family, _, _, _, address in dict.fromkeys(found):
+            one = socket.create_server((address[0], port), family=family, backlog=BACKLOG)
+            sockets.append(stack.enter_context(one))
+            port = port or one.getsockname()[1]
+        stack.pop_all()
+    return sockets
 
 
 class Acceptor:
@@ -28,7 +50,7 @@ class Acceptor:
     Args:
         listening: A socket that listens; it is not closed.
         protocol: Makes the protocol of a connection.
-        fullness: From 0, empty, to 1, no room.
+        fullness: From 0, empty or alone, to 1, no room.
         tls: For connections that are to be encrypted.
     """
 

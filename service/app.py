@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import logging
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -17,6 +18,7 @@ from starlette.exceptions import HTTPException
 
 from models.zoo import Zoo, load_zoo
 from service import http, http_compare, pages, websocket
+from service.acceptor import Acceptor, listen
 from service.errors import STATUSES, Code, ServiceError
 from service.headers import DOCS, protect
 from service.http_connection import HttpConnection
@@ -27,6 +29,8 @@ from service.spans import annotate
 from service.transport import Transport
 
 OPEN_PATHS = {"/healthz", "/readyz"}
+EXHAUSTED = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EMFILE, errno.ENFILE}  # disk or descriptors: it may pass
+EXHAUSTED_RETRY_SECONDS = 30
 # of FastAPI's own, whose spans hold query strings, and so tokens; ours are in service.tracing
 NO_TELEMETRY: dict[str, Any] = {"telemetry": dict.fromkeys(("tracing", "metrics", "logs", "auto_configure"), False)}
 log = logging.getLogger(__name__)
@@ -60,6 +64,7 @@ def create_app(settings: Settings, zoo: Zoo | None = None) -> FastAPI:
     app.add_exception_handler(ServiceError, _service_error)
     app.add_exception_handler(RequestValidationError, _validation_error)
     app.add_exception_handler(HTTPException, _http_exception)
+    app.add_exception_handler(OSError, _system_error)
     app.add_exception_handler(Exception, _unexpected)
     pages.mount(app)
     tracing = None
@@ -124,6 +129,15 @@ async def _http_exception(request: Request, error: Exception) -> JSONResponse:
     return JSONResponse({"code": code, "message": f"{error.detail}."}, error.status_code, error.headers)
 
 
+async def _system_error(request: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, OSError)
+    if error.errno not in EXHAUSTED:
+        raise error
+    log.error("a request was refused: %s", error.strerror)
+    message = "The server has no room for files at the moment: send this one again later."
+    return _answer(request, ServiceError("overloaded", message, EXHAUSTED_RETRY_SECONDS))
+
+
 async def _unexpected(request: Request, error: Exception) -> JSONResponse:
     return _answer(request, ServiceError("internal", "The server failed to answer this request: try again."))
 
@@ -140,12 +154,24 @@ class Server(uvicorn.Server):
         super().__init__(config)
         self._listening = listening
         self._reloader: Reloader | None = None
+        self._listeners: list[socket.socket] = []
+        self._acceptors: list[Acceptor] = []
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Start, and tell the port."""
-        await super().startup(sockets)
+        self._listeners = listen(self.config.host, self.config.port)
+        await super().startup([])  # everything but the listening
         self._reloader = Reloader(self.application.state.runtime)
-        self._listening(self.servers[0].sockets[0].getsockname()[1])
+        self._acceptors = [Acceptor(one, self.protocol, lambda: 0.0, self.config.ssl) for one in self._listeners]
+        for acceptor in self._acceptors:
+            acceptor.start()
+        self._listening(self._listeners[0].getsockname()[1])
+
+    def protocol(self) -> asyncio.Protocol:
+        """A connection's protocol, as uvicorn makes it for sockets that it listens on itself."""
+        config, state = self.config, self.lifespan.state
+        made: asyncio.Protocol = config.http_protocol_class(config=config, server_state=self.server_state, app_state=state)  # type: ignore[call-arg]
+        return made
 
     def reload(self) -> None:
         """Read the folder of variants again; for a handler of signals. Nothing happens before the server has started."""
@@ -159,6 +185,10 @@ class Server(uvicorn.Server):
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Drain, then stop as uvicorn does."""
         await self.drain()
+        for acceptor in self._acceptors:
+            acceptor.stop()
+        for one in self._listeners:
+            one.close()
         await super().shutdown(sockets)
 
     @property

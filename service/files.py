@@ -6,6 +6,7 @@ length, rate and channels.
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import time
 from collections.abc import Callable, Iterator
@@ -137,6 +138,7 @@ def enhance_file(
 
     Raises:
         ServiceError: Not a supported file, too long, empty or damaged.
+        OSError: The result cannot be written.
     """
     spent = dict.fromkeys(("decode", "enhance", "encode"), 0.0)
     done, clock = 0, time.perf_counter()
@@ -145,7 +147,8 @@ def enhance_file(
         spent["decode"] += time.perf_counter() - clock
         converter = _Converter(variant, rate, channels, attenuation_limit_db)
         sound = blocks(audio, max_seconds)
-        with _open_target(target, audio, format_) as out:
+        sink = _Sink(target)
+        with sink.faults(), _open_target(sink, audio, format_) as out:
             more = True
             while more:
                 clock = time.perf_counter()
@@ -163,7 +166,35 @@ def enhance_file(
     return FileReport(done / rate, rate, channels, **spent)
 
 
-def _open_target(target: BinaryIO, source: Reader, format_: Format) -> soundfile.SoundFile:
+class _Sink:
+    """A file to write to through libsndfile, which would only print what goes wrong there: it is kept and raised later."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self.seek, self.tell = file.seek, file.tell
+        self._file = file
+        self._error: OSError | None = None
+
+    def write(self, data: bytes) -> int:
+        """Write, or write nothing."""
+        try:
+            return self._file.write(data)
+        except OSError as error:
+            self._error = self._error or error
+            return 0
+
+    @contextlib.contextmanager
+    def faults(self) -> Iterator[None]:
+        """Raise what went wrong inside."""
+        try:
+            yield
+        except (AssertionError, soundfile.LibsndfileError):  # what soundfile makes of it
+            if self._error is None:
+                raise
+        if self._error is not None:
+            raise self._error
+
+
+def _open_target(target: _Sink, source: Reader, format_: Format) -> soundfile.SoundFile:
     rate, channels, subtype = source.rate, source.channels, output_subtype(source, format_)
     try:
         return soundfile.SoundFile(target, "w", rate, channels, subtype, format=format_.upper())

@@ -35,7 +35,7 @@ class WorkerServer(Server):
         state.worker_metrics = WorkerMetrics(self._job.folder, self._job.number, state.runtime.metrics.registry)
         self._publishing = asyncio.create_task(state.worker_metrics.keep_publishing())
         self._loop = asyncio.get_running_loop()
-        self._acceptor = Acceptor(self._job.listening, self._protocol, self._fullness, self.config.ssl)
+        self._acceptor = Acceptor(self._job.listening, self.protocol, self._fullness, self.config.ssl)
         gc.freeze()  # the objects of the start are not garbage
         self._acceptor.start()
         self._listening(self._job.listening.getsockname()[1])
@@ -54,12 +54,6 @@ class WorkerServer(Server):
         await super().shutdown(sockets)
         self._publishing.cancel()
         await asyncio.wait([self._publishing])
-
-    def _protocol(self) -> asyncio.Protocol:
-        """A connection's protocol, as uvicorn makes it for sockets that it listens on itself."""
-        config, state = self.config, self.lifespan.state
-        made: asyncio.Protocol = config.http_protocol_class(config=config, server_state=self.server_state, app_state=state)  # type: ignore[call-arg]
-        return made
 
     def _fullness(self) -> float:
         runtime = self.application.state.runtime
