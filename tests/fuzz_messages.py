@@ -6,6 +6,7 @@ Prints how many conversations ended how. A broken promise stops it with the smal
 from __future__ import annotations
 
 import argparse
+import sys
 import tempfile
 import time
 from collections import Counter
@@ -41,9 +42,10 @@ def main() -> None:
         while handled < arguments.inputs:
             seed(number)(some)()
             number += 1
+            print(f"\r{handled} messages", end="", file=sys.stderr, flush=True)
     seconds = time.perf_counter() - begin
     told = ", ".join(f"{count} with {code}" for code, count in sorted(ends.items()))
-    print(f"{handled} messages in {ends.total()} conversations, {seconds:.0f} s: {told}; no promise broken")
+    print(f"\r{handled} messages in {ends.total()} conversations, {seconds:.0f} s: {told}; no promise broken")
 
 
 if __name__ == "__main__":
