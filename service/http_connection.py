@@ -8,6 +8,8 @@ between requests.
 from __future__ import annotations
 
 import asyncio
+import socket
+import struct
 
 import h11
 from uvicorn.protocols.http.h11_impl import H11Protocol
@@ -15,6 +17,7 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 HEAD_SECONDS = 10.0  # from connecting to the end of a request's head
 READ_SECONDS = 20.0  # for the 48 kB or more between a full and a drained buffer, for the end of an answer, and for the
 # rest of a body that was answered before its end
+_NO_LINGER = struct.pack("ii", 1, 0)
 
 
 class HttpConnection(H11Protocol):
@@ -75,6 +78,8 @@ class HttpConnection(H11Protocol):
     def _cut(self) -> None:
         self._unread = None
         if self._unfinished():
+            # without this the kernel would keep what is in its buffer, megabytes, and go on trying
+            self.transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _NO_LINGER)
             self.transport.abort()
 
     def _expect_head(self) -> None:
