@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import compression
+import models as models  # keeps ONNX Runtime quiet, whoever loads it first
 
 if TYPE_CHECKING:
     from quietwire.client import AsyncClient as AsyncClient
