@@ -17,10 +17,10 @@ from fastapi.responses import JSONResponse, Response
 from starlette.exceptions import HTTPException
 
 from models.zoo import Zoo, load_zoo
-from service import http, http_compare, pages, websocket
+from service import docs, http, http_compare, pages, websocket
 from service.acceptor import Acceptor, listen
 from service.errors import STATUSES, Code, ServiceError
-from service.headers import DOCS, protect
+from service.headers import protect
 from service.http_connection import HttpConnection
 from service.reloading import Reloader
 from service.runtime import Runtime
@@ -55,7 +55,14 @@ def create_app(settings: Settings, zoo: Zoo | None = None) -> FastAPI:
             if tracing is not None:
                 await asyncio.to_thread(tracing.close)
 
-    app = FastAPI(title="Quietwire", description="Streaming real-time speech denoising.", lifespan=lifespan, **NO_TELEMETRY)
+    app = FastAPI(
+        title="Quietwire",
+        description="Streaming real-time speech denoising.",
+        lifespan=lifespan,
+        docs_url=None,  # its page would load scripts from other servers; service.docs has ours
+        redoc_url=None,
+        **NO_TELEMETRY,
+    )
     app.state.worker_metrics = None  # one of several processes puts its own here
     app.include_router(http.router)
     app.include_router(http_compare.router)
@@ -67,6 +74,7 @@ def create_app(settings: Settings, zoo: Zoo | None = None) -> FastAPI:
     app.add_exception_handler(OSError, _system_error)
     app.add_exception_handler(Exception, _unexpected)
     pages.mount(app)
+    docs.mount(app)
     tracing = None
     if settings.telemetry_endpoint is not None:
         from service.tracing import Traced, Tracing  # here, as it takes an extra, and time to import
@@ -93,11 +101,11 @@ async def _authorize(request: Request, call_next: Callable[[Request], Awaitable[
 
 def _allowed(path: str, settings: Settings) -> Access:
     """Who may ask for a path."""
-    if path in DOCS:
+    if path in docs.PATHS or (docs.is_asset(path) and settings.docs_access == "off"):
         return settings.docs_access
     if path == "/metrics":
         return settings.metrics_access
-    return "open" if path in OPEN_PATHS or pages.is_open(path) else "key"
+    return "open" if path in OPEN_PATHS or pages.is_open(path) or docs.is_asset(path) else "key"
 
 
 def _answer(request: Request, error: ServiceError) -> JSONResponse:

@@ -1,6 +1,7 @@
 """Security headers, what can be closed off, TLS, and proxies that are believed or not."""
 
 import asyncio
+import re
 import shutil
 import ssl
 import subprocess
@@ -54,7 +55,7 @@ def status(running, path, **headers):
 
 def test_metrics_and_documentation_can_be_closed_off(serve):
     with serve(metrics_access="off", docs_access="off") as running:
-        for path in ("/metrics", "/docs", "/redoc", "/openapi.json"):
+        for path in ("/metrics", "/docs", "/docs/swagger-ui-bundle.js", "/redoc", "/openapi.json"):
             answer = httpx.get(running.http + path)
             assert (answer.status_code, answer.json()["code"]) == (404, "not_found")
         assert status(running, "/healthz") == status(running, "/variants") == 200
@@ -63,7 +64,25 @@ def test_metrics_and_documentation_can_be_closed_off(serve):
 def test_they_can_be_opened_to_all_or_kept_to_those_with_a_key(serve):
     with serve(api_keys=["the-key"], metrics_access="open", docs_access="key") as running:
         assert [status(running, path) for path in ("/metrics", "/docs", "/openapi.json", "/variants")] == [200, 401, 401, 401]
-        assert status(running, "/docs", Authorization="Bearer the-key") == 200
+        assert status(running, "/docs", Authorization="Bearer the-key") == status(running, "/docs/swagger-ui.css") == 200
+
+
+def test_the_documentation_takes_nothing_from_other_servers(running):
+    page = httpx.get(running.http + "/docs")
+    assert "http" not in page.headers["content-security-policy"]
+    assert "unsafe" not in page.headers["content-security-policy"].partition("style-src")[0]
+    found = re.findall(r'(?:src|href)="([^"]+)"', page.text)
+    assert len(found) == 4
+    for name in found:
+        answer = httpx.get(f"{running.http}/{name}")
+        assert answer.status_code == 200
+        assert answer.headers["content-type"].split(";")[0] in ("text/javascript", "text/css", "image/png")
+
+
+def test_its_files_are_no_way_to_others(running):
+    for path in ("/docs/../app.py", "/docs/%2e%2e/core.py", "/docs/start.js?path=/etc/passwd", "/docs/redoc.standalone.js"):
+        answer = httpx.get(running.http + path)
+        assert answer.status_code in (401, 404) or answer.text.startswith("SwaggerUIBundle(")
 
 
 @pytest.fixture(scope="module")
