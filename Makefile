@@ -19,7 +19,7 @@ VENV := .venv
 RUN := $(VENV)/bin/python
 PIP := $(RUN) -m pip --disable-pip-version-check install
 
-.PHONY: help serve test clean
+.PHONY: help serve test audit clean
 .DELETE_ON_ERROR:
 
 help: ## Show this list
@@ -33,6 +33,10 @@ test: $(VENV)/.test ## Check style, formatting and types, then run all tests
 	$(RUN) -m ruff format --check .
 	$(RUN) -m mypy
 	$(RUN) -m pytest
+
+audit: $(VENV)/.serve ## Look for known vulnerabilities in what the service needs; asks PyPI over the network
+	@$(PIP) --quiet 'pip-audit>=2.9,<3'
+	$(RUN) -m pip_audit --strict --progress-spinner off .
 
 clean: ## Remove .venv, build output and caches
 	rm -rf $(VENV) build dist *.egg-info .hypothesis .mypy_cache .pytest_cache .ruff_cache
