@@ -1,5 +1,5 @@
 # docker build -t quietwire .
-# docker run --rm -p 8000:8000 --read-only --tmpfs /tmp quietwire
+# docker run --rm -p 8000:8000 --read-only --tmpfs /tmp --cap-drop ALL --security-opt no-new-privileges quietwire
 #
 # Uploads over 1 MB are spooled to /tmp, the only place that must be writable. `docker stop` kills after 10 s, and streams
 # get 20 s to finish (QUIETWIRE_DRAIN_SECONDS): use `docker stop -t 25`, or run with `--stop-timeout 25`.
@@ -28,7 +28,11 @@ ENV PATH=/opt/quietwire/bin:$PATH PYTHONDONTWRITEBYTECODE=1 PYTHONUNBUFFERED=1
 USER 10001:10001
 EXPOSE 8000
 STOPSIGNAL SIGTERM
-# Liveness: a full or draining server (503 from /readyz) is healthy. A proxy from the environment is not for this call.
+# Liveness: a full or draining server (503 from /readyz) is healthy. A proxy from the environment is not for this call, and a
+# certificate is for another name.
 HEALTHCHECK --interval=10s --timeout=5s --start-period=15s --retries=3 \
-  CMD ["python", "-I", "-c", "import os; from urllib.request import *; build_opener(ProxyHandler({})).open(f\"http://127.0.0.1:{os.environ.get('QUIETWIRE_PORT', 8000)}/healthz\", timeout=4)"]
+  CMD ["python", "-I", "-c", "import os, ssl; from urllib.request import *; \
+secure = 's' if os.environ.get('QUIETWIRE_TLS_CERTIFICATE') else ''; \
+opener = build_opener(ProxyHandler({}), HTTPSHandler(context=ssl._create_unverified_context())); \
+opener.open(f\"http{secure}://127.0.0.1:{os.environ.get('QUIETWIRE_PORT', 8000)}/healthz\", timeout=4)"]
 CMD ["quietwire", "serve", "--host", "0.0.0.0"]
