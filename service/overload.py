@@ -13,7 +13,7 @@ from typing import Protocol
 
 from service.errors import ServiceError
 
-LAG_SECONDS = 0.25  # of work that was due: more is an overload
+LAG_SECONDS = 0.25
 PATIENCE_SECONDS = 2.0  # an overload that lasts no longer is left to pass
 SHARE = 0.05  # of the streams closed at a time
 PERIOD_SECONDS = 0.25
@@ -33,10 +33,11 @@ class Overload:
 
     Args:
         patience: Seconds of overload before the first streams go, and between one lot and the next.
+        most: Seconds that due work may wait; more is an overload.
     """
 
-    def __init__(self, patience: float = PATIENCE_SECONDS) -> None:
-        self._patience = patience
+    def __init__(self, patience: float = PATIENCE_SECONDS, most: float = LAG_SECONDS) -> None:
+        self._patience, self._most = patience, most
         self._since: float | None = None
 
     def check(self, lag: float, streams: Sequence[Closable], now: float) -> int:
@@ -47,7 +48,7 @@ class Overload:
             streams: Oldest first.
             now: On any steady clock.
         """
-        if lag < LAG_SECONDS or len(streams) < 2:  # a single stream would be no better off elsewhere
+        if lag < self._most or len(streams) < 2:  # a single stream would be no better off elsewhere
             self._since = None
             return 0
         if self._since is None:

@@ -20,7 +20,7 @@ from service.engine import Engine
 from service.errors import ServiceError
 from service.keeper import EngineKeeper
 from service.metrics import Metrics
-from service.overload import LAG_SECONDS, PERIOD_SECONDS, Overload
+from service.overload import PERIOD_SECONDS, Overload
 from service.quotas import Client, Lease, Quotas
 from service.settings import Settings
 
@@ -94,7 +94,7 @@ class Runtime:
 
     async def _watch(self) -> None:
         """Keep the estimate of the capacity up to date, and close streams when nothing else helps."""
-        overload, busy, heard = Overload(), time.thread_time(), self.live_seconds
+        overload, busy, heard = Overload(most=self.settings.max_lag_seconds), time.thread_time(), self.live_seconds
         while True:
             await asyncio.sleep(PERIOD_SECONDS)
             self.keeper.check(list(self._streams), time.monotonic())
@@ -191,7 +191,7 @@ class Runtime:
     def _has_room(self, variant: Variant, channels: int) -> bool:
         if len(self._streams) >= self.settings.max_streams or not self.engine.has_room(variant, channels):
             return False
-        return self.engine.lag < LAG_SECONDS and self.fits(variant, channels)
+        return self.engine.lag < self.settings.max_lag_seconds and self.fits(variant, channels)
 
     def fits(self, variant: Variant, channels: int, instead_of: Live | None = None) -> bool:
         """Whether another stream, or another variant for one that there is, would leave all others in time."""

@@ -16,6 +16,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 from models.card import FAMILIES, VARIANTS, Family, VariantName
 from models.zoo import SHIPPED
 from service.keys import KeyFileError, parse_key, read_keys
+from service.overload import LAG_SECONDS
 
 Access = Literal["open", "key", "off"]
 
@@ -40,6 +41,12 @@ class Settings(BaseSettings):
     workers: int = Field(1, ge=1, le=256, description="Processes, each with an engine that keeps one core busy.")
     max_streams: int = Field(250, ge=1, le=10_000, description="Live streams admitted at once, at most, by all workers.")
     max_load: float = Field(0.85, gt=0, le=1, description="Share of the engine's time above which new streams are refused.")
+    max_lag_seconds: float = Field(
+        LAG_SECONDS,
+        gt=0,
+        le=3600,
+        description="Due audio that waits for longer is an overload: the newest streams are ended.",
+    )
     max_ahead_seconds: float = Field(
         30, ge=1, le=1_000_000, description="A client further ahead of real time is slowed down by not reading from it."
     )

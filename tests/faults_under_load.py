@@ -50,7 +50,7 @@ def main() -> None:
     heard = sounds(variant, longest)
     with tempfile.TemporaryDirectory() as folder:
         flags = ["--workers", workers, "--drain-seconds", arguments.drain_seconds, "--max-streams", 4 * arguments.streams]
-        with started(Path(folder), *flags, "--log-level", "warning", variants=[arguments.variant], max_load=1) as served:
+        with started(Path(folder), *flags, "--log-level", "warning", variants=[arguments.variant]) as served:
             before = served.workers
 
             async def replaced() -> None:

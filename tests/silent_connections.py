@@ -70,7 +70,7 @@ def main() -> None:
     limits = {"RLIMIT_NOFILE": connections + SPARE}
     with tempfile.TemporaryDirectory() as folder:
         flags = ["--log-level", "warning"]
-        with started(Path(folder), *flags, limits=limits, variants=["crn/combined"], max_load=1) as served:
+        with started(Path(folder), *flags, limits=limits, variants=["crn/combined"]) as served:
             wrong = asyncio.run(crowd_out(served, connections))
             wrong += served.log.splitlines()[:10]
     print("\n".join(wrong) or "nothing was disturbed")

@@ -27,7 +27,7 @@ def roles(outcomes):
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_stop_costs_no_sample_of_a_stream_that_ends_in_time_and_tells_the_others(zoo_folder, tmp_path, heard, number):
-    with started(tmp_path, "--zoo", zoo_folder, "--drain-seconds", DRAIN_SECONDS, variants=VARIANTS, max_load=1) as served:
+    with started(tmp_path, "--zoo", zoo_folder, "--drain-seconds", DRAIN_SECONDS, variants=VARIANTS) as served:
         plan = Plan(6, 2, 0.5, DRAIN_SECONDS)
         outcomes = asyncio.run(live_through(served.url, heard, plan, lambda: served.process.send_signal(number)))
         assert served.process.wait(20) == 0
@@ -36,7 +36,7 @@ def test_a_stop_costs_no_sample_of_a_stream_that_ends_in_time_and_tells_the_othe
 
 
 def test_what_was_received_from_a_server_that_is_killed_is_right(zoo_folder, tmp_path, heard):
-    with started(tmp_path, "--zoo", zoo_folder, variants=VARIANTS, max_load=1) as served:
+    with started(tmp_path, "--zoo", zoo_folder, variants=VARIANTS) as served:
         outcomes = asyncio.run(live_through(served.url, heard, Plan(0, 8, 1.0, 0), served.process.kill))
     assert broken_promises(outcomes, killed=True) == []
     assert roles(outcomes) == [("stays", 1006, 8)]
@@ -45,7 +45,7 @@ def test_what_was_received_from_a_server_that_is_killed_is_right(zoo_folder, tmp
 
 def test_a_rolling_restart_loses_no_sample_and_refuses_nobody(zoo_folder, tmp_path, heard):
     flags = ["--zoo", zoo_folder, "--workers", 2, "--drain-seconds", DRAIN_SECONDS, "--log-level", "warning"]
-    with started(tmp_path, *flags, variants=VARIANTS, max_load=1) as served:
+    with started(tmp_path, *flags, variants=VARIANTS) as served:
         before = served.workers
 
         async def replaced():

@@ -63,7 +63,7 @@ def test_a_full_disk_refuses_large_files_only(zoo_folder, tmp_path, expected):
             return {name: await web.post("/enhance?variant=pruned", **upload) for name, upload in uploads.items()}
 
     limits = {"RLIMIT_FSIZE": 10 << 20}  # as if the disk was full then
-    with started(tmp_path, "--zoo", zoo_folder, limits=limits, max_load=1, idle_seconds=60) as served:
+    with started(tmp_path, "--zoo", zoo_folder, limits=limits, idle_seconds=60) as served:
         output, answers = asyncio.run(beside(served.url, post_all))
         for name, answer in answers.items():
             assert (name, answer.status_code, answer.json()["code"]) == (name, 503, "overloaded")
@@ -86,7 +86,7 @@ def test_without_descriptors_live_streams_go_on_and_connections_are_taken_again_
 
     limits = {"RLIMIT_NOFILE": 64}
     flags = ["--zoo", zoo_folder, "--workers", workers]
-    with started(tmp_path, *flags, limits=limits, max_load=1, idle_seconds=60) as served:
+    with started(tmp_path, *flags, limits=limits, idle_seconds=60) as served:
         output, lines = asyncio.run(beside(served.url, crowd))
         asyncio.run(until(lambda: httpx.get(f"{served.http}/readyz").status_code == 200))
         descriptors = psutil.Process(served.process.pid).num_fds()

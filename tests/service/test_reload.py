@@ -66,7 +66,7 @@ def test_a_live_stream_keeps_its_network_and_a_new_one_gets_what_is_in_the_folde
             assert await task == 1000
         return decode(b"".join(one for one in events if isinstance(one, bytes))), new
 
-    with started(tmp_path, "--zoo", folder, max_load=1) as served:
+    with started(tmp_path, "--zoo", folder) as served:
         assert set(loaded(served)) == {"crn/original", "crn/pruned", "fcn/original", "fcn/pruned"}
         kept, new = asyncio.run(through_a_reload(served))
         assert set(loaded(served)) == {"crn/original", "crn/pruned"}
@@ -81,7 +81,7 @@ def test_a_live_stream_keeps_its_network_and_a_new_one_gets_what_is_in_the_folde
 
 
 def test_a_file_that_is_damaged_leaves_what_was_loaded_in_force_and_says_so(folder, tmp_path):
-    with started(tmp_path, "--zoo", folder, max_load=1) as served:
+    with started(tmp_path, "--zoo", folder) as served:
         before = loaded(served)
         (folder / "crn/original.onnx").write_bytes(b"half of a copy")
         served.process.send_signal(signal.SIGHUP)

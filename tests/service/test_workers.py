@@ -31,7 +31,7 @@ async def shows(served, name, value):
 def two_workers(zoo, folder, *flags):
     """`quietwire serve --workers 2`, with ``folder`` for temporary files."""
     flags = ["--workers", 2, "--drain-seconds", 10, "--log-level", "warning", *flags]
-    with started(folder, "--zoo", zoo, *flags, variants=["crn/original", "crn/pruned"], max_load=1) as served:
+    with started(folder, "--zoo", zoo, *flags, variants=["crn/original", "crn/pruned"]) as served:
         yield served
 
 

@@ -52,7 +52,7 @@ def main() -> None:
     arguments = parser.parse_args()
     variant = load_variant(arguments.zoo / f"{arguments.variant}.onnx")
     flags = ["--zoo", arguments.zoo, "--max-streams", 4 * arguments.streams + 8, "--log-level", "warning"]
-    settings = {"variants": [variant.name], "max_load": 1, "max_ahead_seconds": 1_000_000}
+    settings = {"variants": [variant.name], "max_ahead_seconds": 1_000_000}
     with tempfile.TemporaryDirectory() as folder, started(Path(folder), *flags, **settings) as served:
         soak = Soak(served, variant, arguments.hours, arguments.settle_seconds, arguments.out)
         record = asyncio.run(soak.run(arguments.streams))

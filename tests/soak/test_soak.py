@@ -12,7 +12,7 @@ from .plot import draw
 
 def test_a_minute_of_it_finds_no_drift_and_draws_a_picture(zoo_folder, tmp_path):
     variant = load_variant(zoo_folder / "crn/original.onnx")
-    settings = {"variants": [variant.name], "max_load": 1, "max_ahead_seconds": 1_000_000}
+    settings = {"variants": [variant.name], "max_ahead_seconds": 1_000_000}
     with started(tmp_path, "--zoo", zoo_folder, "--log-level", "warning", **settings) as served:
         soak = Soak(served, variant, 1 / 60, 12.0, tmp_path / "soak.json")
         record = asyncio.run(soak.run(4))
