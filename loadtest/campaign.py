@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import dataclasses
 import os
 import platform
@@ -23,6 +24,7 @@ from loadtest.report import Report, verdict
 from loadtest.search import find_maximum
 from loadtest.server import ServerWatch
 from loadtest.single import Single, run_single
+from loadtest.uploads import Upload, Uploads
 
 PAUSE_SECONDS = 1.0  # between steps, for the server to be rid of the last one's streams
 
@@ -43,6 +45,7 @@ class Plan:
         processes: Generator processes.
         bars: What is to be kept.
         compare_seconds: Audio from the beginning of each stream that is compared with the single stream's.
+        upload: What is uploaded beside the streams, where something is.
         seed: Of all that is drawn.
     """
 
@@ -57,6 +60,7 @@ class Plan:
     processes: int
     bars: Bars
     compare_seconds: float
+    upload: Upload | None
     seed: int
 
     @property
@@ -92,8 +96,8 @@ class Campaign:
                 singles.append(await run_single(plan.address, plan.headers, recording, seconds))
         return singles
 
-    def measure(self, streams: int) -> Measurement:
-        """One step.
+    def measure(self, streams: int, uploads: int = 0) -> Measurement:
+        """One step, with so many clients that upload files beside the streams.
 
         Raises:
             LoadtestError: A generator process failed, or the server's process has gone.
@@ -117,21 +121,26 @@ class Campaign:
         )
         if self._watch is not None:
             self._watch.start()
-        with StepDisplay(self._console, streams, plan.ramp + plan.seconds, plan.bars) as display:
+        with contextlib.ExitStack() as stack:
+            clients = stack.enter_context(Uploads(plan.upload, uploads)) if plan.upload and uploads else None
+            display = stack.enter_context(StepDisplay(self._console, streams, plan.ramp + plan.seconds, plan.bars))
             tally = run_fleet(split(job, plan.processes), display.show)
         use = self._watch.stop(streams) if self._watch is not None else None
-        step = evaluate(tally, streams, plan.seconds, plan.ramp, self._recordings[0].rate, plan.bars, use)
+        files = clients.use() if clients else None
+        step = evaluate(tally, streams, plan.seconds, plan.ramp, self._recordings[0].rate, plan.bars, use, files)
         self._steps.append(step)
         latency = f"p99 {step.server_ms.p99:.2f} ms, max {step.server_ms.max:.2f}"
-        self._console.print(f"{streams} streams: {latency}, {verdict(step)}", highlight=False, soft_wrap=True)
+        beside = f" and {uploads} uploads" if uploads else ""
+        self._console.print(f"{streams} streams{beside}: {latency}, {verdict(step)}", highlight=False, soft_wrap=True)
         for sentence, count in step.faults.items():
             self._console.print(f"  {count}x {sentence}", highlight=False, soft_wrap=True)
         return step
 
-    def search(self, start: int, ceiling: int) -> int:
+    def search(self, start: int, ceiling: int, uploads: int = 0) -> int:
         """Find the largest number of streams that passes, above the steps already measured that did."""
-        known = max((step.streams for step in self._steps if step.passed), default=0)
-        self._maximum = find_maximum(lambda streams: self.measure(streams).passed, start, ceiling, known=known)
+        beside = [step for step in self._steps if (step.uploads.clients if step.uploads else 0) == uploads]
+        known = max((step.streams for step in beside if step.passed), default=0)
+        self._maximum = find_maximum(lambda streams: self.measure(streams, uploads).passed, start, ceiling, known=known)
         return self._maximum
 
     def report(self) -> Report:

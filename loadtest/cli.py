@@ -13,7 +13,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from loadtest.cli_memory import memory
 from loadtest.errors import LoadtestError, require_extra
+from loadtest.options import numbers
 
 if TYPE_CHECKING:
     from loadtest.measure import Measurement
@@ -25,8 +27,9 @@ DEFAULT_URL = "ws://127.0.0.1:8000/ws/enhance"
 
 
 def register(app: typer.Typer) -> None:
-    """Add the command of this module."""
+    """Add the commands of this package."""
     app.command()(loadtest)
+    app.command()(memory)
 
 
 def loadtest(
@@ -50,6 +53,11 @@ def loadtest(
     hang_up_seconds: Annotated[
         float | None, typer.Option(min=0.01, help="Mean life of streams that drop without `end` and are replaced.")
     ] = None,
+    uploads: Annotated[
+        str,
+        typer.Option(help="Clients that upload files beside the streams without a pause; 0,2 measures with both."),
+    ] = "0",
+    upload_seconds: Annotated[float, typer.Option(min=1, max=3600, help="Length of such a file.")] = 60.0,
     processes: Annotated[int, typer.Option(min=1, max=64, help="Generator processes.")] = 1,
     p99_ms: Annotated[float, typer.Option(min=0, help="Bar: 99th percentile of the server's latency.")] = 20.0,
     late_ms: Annotated[float, typer.Option(min=0, help="Bar: no chunk later than this.")] = 40.0,
@@ -82,8 +90,10 @@ def loadtest(
     from loadtest.measure import Bars
     from loadtest.report import print_report, write_report
     from loadtest.server import ServerWatch, started_server
+    from loadtest.uploads import make_upload
 
-    steps = _numbers(streams) or ([] if find_maximum else [1, 10, 50])
+    clients = numbers(uploads, "--uploads", least=0) or [0]
+    steps = numbers(streams, "--streams") or ([] if find_maximum else [1, 10, 50])
     if start_server and (url is not None or server_pid is not None):
         raise LoadtestError("--start-server has an address and a process of its own: leave --url and --server-pid out")
     if find_maximum and at_least > max_streams:
@@ -99,11 +109,13 @@ def loadtest(
             url, server_pid = stack.enter_context(started_server(server_core, shlex.split(server_args)))
         watch = ServerWatch(server_pid) if server_pid is not None else None
         query: dict[str, object] = {"sample_rate": sample_rate, "encoding": "pcm_s16le", "channels": 1, "stats": "chunk"}
-        query |= {name: value for name, value in (("model", model), ("variant", variant)) if value}
+        network = {name: value for name, value in (("model", model), ("variant", variant)) if value}
+        query |= network
+        url, headers = url or DEFAULT_URL, {"Authorization": f"Bearer {token}"} if token else {}
         plan = Plan(
-            url=url or DEFAULT_URL,
+            url=url,
             query=query,
-            headers={"Authorization": f"Bearer {token}"} if token else {},
+            headers=headers,
             seconds=seconds,
             ramp=ramp,
             chunk_ms=chunk_ms,
@@ -112,11 +124,12 @@ def loadtest(
             processes=processes,
             bars=Bars(p99_ms, late_ms, tolerance, generator_ms),
             compare_seconds=ramp + seconds + 1 if compare_seconds is None else min(compare_seconds, ramp + seconds + 1),
+            upload=make_upload(url, network, headers, recordings[0], upload_seconds) if any(clients) else None,
             seed=seed,
         )
         campaign = Campaign(plan, recordings, watch, console)
-        measured = [campaign.measure(count) for count in steps]
-        maximum = campaign.search(8, max_streams) if find_maximum else None
+        measured = [campaign.measure(count, beside) for count in steps for beside in clients]
+        maximum = campaign.search(8, max_streams, clients[-1]) if find_maximum else None
         report = campaign.report()
     print_report(report, Console())
     if out is not None:
@@ -131,13 +144,3 @@ def exit_code(steps: Sequence[Measurement]) -> int:
     if any(step.missed and step.own_fault is None for step in steps):
         return BAR_MISSED
     return OWN_FAULT if any(step.own_fault for step in steps) else 0
-
-
-def _numbers(text: str) -> list[int]:
-    try:
-        numbers = [int(part) for part in text.split(",")] if text.strip() else []
-    except ValueError:
-        numbers = [0]
-    if any(number < 1 for number in numbers):
-        raise LoadtestError(f"--streams {text!r} is no list of numbers: write it as 1,10,50")
-    return numbers

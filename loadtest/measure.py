@@ -8,6 +8,7 @@ from array import array
 import numpy as np
 
 from loadtest.tally import Tally
+from loadtest.uploads import UploadUse
 
 
 @dataclasses.dataclass(frozen=True)
@@ -73,6 +74,7 @@ class Measurement:
         real_time_factor: Mean of the streams' own, from the summaries.
         generator_cpu: Cores that the generator used.
         server: None when it was not watched.
+        uploads: None when nothing was uploaded beside the streams.
         faults: Sentences, with how often.
         missed: Bars that were missed, as sentences.
         own_fault: Why the generator and not the server is to blame, or None.
@@ -103,6 +105,7 @@ class Measurement:
     real_time_factor: float
     generator_cpu: float
     server: ServerUse | None
+    uploads: UploadUse | None
     faults: dict[str, int]
     missed: tuple[str, ...]
     own_fault: str | None
@@ -122,7 +125,14 @@ def percentiles(milliseconds: array[float]) -> Percentiles:
 
 
 def evaluate(
-    tally: Tally, streams: int, seconds: float, ramp: float, rate: int, bars: Bars, server: ServerUse | None = None
+    tally: Tally,
+    streams: int,
+    seconds: float,
+    ramp: float,
+    rate: int,
+    bars: Bars,
+    server: ServerUse | None = None,
+    uploads: UploadUse | None = None,
 ) -> Measurement:
     """Make figures of a step's counts.
 
@@ -134,6 +144,7 @@ def evaluate(
         rate: Of the streams, in Hz.
         bars: What is to be kept.
         server: What the server used.
+        uploads: What became of the files beside the streams.
     """
     factors = tally.real_time_factors
     figures = Measurement(
@@ -162,7 +173,8 @@ def evaluate(
         real_time_factor=round(float(np.mean(factors)), 5) if factors else 0.0,
         generator_cpu=round(tally.cpu_seconds / (seconds + ramp), 3),
         server=server,
-        faults=dict(tally.faults),
+        uploads=uploads,
+        faults=dict(tally.faults) | (uploads.faults if uploads else {}),
         missed=(),
         own_fault=None,
     )
@@ -184,6 +196,7 @@ def _missed(figures: Measurement, bars: Bars) -> list[str]:
         "streams ended by the server": figures.broken,
         "messages against the protocol": figures.violations,
         "streams whose audio is not the single stream's": figures.altered,
+        "uploads failed": sum(figures.uploads.faults.values()) if figures.uploads else 0,
     }
     sentences = [f"{count} {what.format(f'{bars.late_ms:g}')}" for what, count in counted.items() if count]
     if figures.server_ms.p99 > bars.p99_ms:

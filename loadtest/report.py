@@ -17,11 +17,11 @@ from loadtest.measure import Bars, Measurement
 COLUMNS = (
     *("streams", "p50 ms", "p90 ms", "p95 ms", "p99 ms", "max ms", "client p50 ms", "client p99 ms", "client max ms"),
     *("late", "lost", "refused", "broken", "deviation", "real-time factor", "server cores", "server MB", "kB a stream"),
-    *("generator late p99/max ms", "generator cores", "verdict"),
+    *("uploads", "upload x real time", "generator late p99/max ms", "generator cores", "verdict"),
 )
 SHORT = (
     *("streams", "p50 ms", "p99 ms", "max ms", "client p99 ms", "late", "lost", "refused"),
-    *("deviation", "server cores", "generator late p99/max ms", "verdict"),
+    *("deviation", "server cores", "upload x real time", "generator late p99/max ms", "verdict"),
 )
 
 
@@ -66,6 +66,7 @@ def row(step: Measurement) -> list[str]:
     """The cells of ``COLUMNS``."""
     server, client, own = step.server_ms, step.client_ms, step.lateness_ms
     use = [f"{step.server.cpu:.2f}", f"{step.server.rss_mb:.0f}", f"{step.server.stream_kb:.0f}"] if step.server else ["–"] * 3
+    files = [f"{step.uploads.clients}", f"{step.uploads.real_time:.0f}"] if step.uploads else ["–"] * 2
     return [
         str(step.streams),
         *(f"{value:.2f}" for value in (server.p50, server.p90, server.p95, server.p99, server.max)),
@@ -74,6 +75,7 @@ def row(step: Measurement) -> list[str]:
         f"{step.deviation:.5f}",
         f"{step.real_time_factor:.4f}",
         *use,
+        *files,
         f"{own.p99:.2f} / {own.max:.1f}",
         f"{step.generator_cpu:.2f}",
         verdict(step),

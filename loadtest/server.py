@@ -9,7 +9,8 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from types import MappingProxyType
 from typing import IO
 
 import psutil
@@ -68,6 +69,14 @@ class ServerWatch:
         growth = max(0, self._rss - self._first_rss)
         return ServerUse(round((cpu - self._cpu) / seconds, 3), round(self._rss / 1e6, 1), round(growth / 1e3 / streams, 1))
 
+    def resident(self) -> int:
+        """Bytes of resident memory at this moment.
+
+        Raises:
+            LoadtestError: The server is gone.
+        """
+        return self._sample()[1]
+
     def _watch(self) -> None:
         while not self._stop.wait(SAMPLE_SECONDS):
             with contextlib.suppress(LoadtestError):
@@ -87,12 +96,16 @@ class ServerWatch:
 
 
 @contextlib.contextmanager
-def started_server(core: int | None, arguments: list[str]) -> Iterator[tuple[str, int]]:
+def started_server(
+    core: int | None, arguments: list[str], environment: Mapping[str, str] = MappingProxyType({}), pinned: bool = True
+) -> Iterator[tuple[str, int]]:
     """``quietwire serve`` on a free port, alone on one core where the system can pin; this process keeps off that core.
 
     Args:
         core: Its number; None for the last one that this process may use.
         arguments: More of ``quietwire serve``.
+        environment: Settings; variables that are set already go before them.
+        pinned: Whether it gets a core of its own.
 
     Yields:
         The address of live streams, and the process id.
@@ -101,16 +114,21 @@ def started_server(core: int | None, arguments: list[str]) -> Iterator[tuple[str
         LoadtestError: It did not start.
     """
     code, before = SERVE_ANYWHERE, _cores()
-    if len(before) > 1:
+    pinned = pinned and len(before) > 1
+    if pinned:
         core = max(before) if core is None else core
         if core not in before:
             raise LoadtestError(f"core {core} is not there: --server-core takes one of {', '.join(map(str, sorted(before)))}")
         code = SERVE.format(core=core)
         os.sched_setaffinity(0, before - {core})
     command = [sys.executable, "-P", "-c", code, "serve", "--host", "127.0.0.1", "--port", "0", *arguments]
-    environment = {"QUIETWIRE_MAX_AHEAD_SECONDS": "3600", **os.environ}  # or a long single stream would take as long
+    variables = {
+        "QUIETWIRE_MAX_AHEAD_SECONDS": "3600",
+        **environment,
+        **os.environ,
+    }  # or a long single stream would take as long
     try:
-        with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT) as process:
+        with subprocess.Popen(command, env=variables, stdout=subprocess.PIPE, stderr=subprocess.STDOUT) as process:
             try:
                 assert process.stdout is not None
                 port = _read_port(process, process.stdout)
@@ -122,7 +140,7 @@ def started_server(core: int | None, arguments: list[str]) -> Iterator[tuple[str
                 except subprocess.TimeoutExpired:
                     process.kill()
     finally:
-        if len(before) > 1:
+        if pinned:
             os.sched_setaffinity(0, before)
 
 
