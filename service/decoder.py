@@ -35,6 +35,7 @@ class Kind(enum.IntEnum):
     BLOCK = 2  # interleaved float32; empty at the end of the file
     ERROR = 3  # JSON with code and message, for the client
     FAULT = 4  # text for the log; the decoder ends
+    READY = 5  # once, before all others
 
 
 def main() -> None:
@@ -43,6 +44,7 @@ def main() -> None:
         signal.signal(number, signal.SIG_IGN)
     _restrict()
     with socket.socket(fileno=0) as server, contextlib.suppress(ConnectionError):
+        _send(server, Kind.READY, b"")
         while True:
             request, descriptors, _, _ = socket.recv_fds(server, 1, 1)
             if not request:

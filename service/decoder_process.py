@@ -18,6 +18,7 @@ from service.errors import ServiceError
 
 COMMAND = (sys.executable, "-P", "-m", "service.decoder")
 ENVIRONMENT = ("PATH", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH", "PYTHONHOME", "LANG", "LC_ALL")  # what it is told of ours
+START_SECONDS = 60.0  # of a machine that is busy with live streams; alone it takes a tenth of a second
 WAIT_SECONDS = 20.0  # that a decoder may keep us waiting in all, for a file,
 WAIT_SHARE = 0.1  # and for each second of audio that it has given
 TEXT_BYTES = 4096
@@ -32,6 +33,10 @@ class Died(Fault):
     """It has ended without a word."""
 
 
+class Late(Fault):
+    """It does not answer, perhaps because the machine is busy: a file that keeps it busy uses up its processor time first."""
+
+
 class DecoderProcess:
     """One process, and a ``Reader`` of the file that it has been given; used by one thread at a time."""
 
@@ -41,13 +46,18 @@ class DecoderProcess:
 
     def __init__(self) -> None:
         self._socket, theirs = socket.socketpair()
-        paths = os.pathsep.join([*filter(None, sys.path), str(Path(__file__).parent.parent)])
+        paths = os.pathsep.join(str(Path(path).absolute()) for path in [*sys.path, str(Path(__file__).parent.parent)] if path)
         environment = {name: os.environ[name] for name in ENVIRONMENT if name in os.environ}
         environment |= {"PYTHONPATH": paths, "OPENBLAS_NUM_THREADS": "1"}  # whose threads' stacks would count as memory
         with theirs:
             try:
                 self.process = subprocess.Popen(
-                    COMMAND, stdin=theirs.fileno(), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=environment
+                    COMMAND,
+                    stdin=theirs.fileno(),
+                    stdout=subprocess.DEVNULL,
+                    stderr=subprocess.DEVNULL,
+                    env=environment,
+                    cwd="/",  # libsndfile takes MP3 for SD2 where a file "._" is in the current folder
                 )
             except OSError:
                 self._socket.close()
@@ -62,6 +72,7 @@ class DecoderProcess:
             OSError: It is gone.
         """
         self.files += 1
+        self._patience = START_SECONDS
         self.ended, self._waited, self._frames, self.rate = False, 0.0, 0, RATES[0]
         socket.send_fds(self._socket, [b"f"], [descriptor])
 
@@ -72,6 +83,9 @@ class DecoderProcess:
             ServiceError: None that can be used.
             Fault: The decoder has failed.
         """
+        if self.files == 1:
+            self._receive(Kind.READY, 0)
+        self._patience, self._waited = WAIT_SECONDS, 0.0
         facts = self._text(self._receive(Kind.OPENED, TEXT_BYTES))
         rate, channels, subtype = (facts.get(name) for name in ("rate", "channels", "subtype"))
         if type(rate) is not int or type(channels) is not int or not isinstance(subtype, str):
@@ -137,7 +151,7 @@ class DecoderProcess:
 
     def _fill(self, view: memoryview) -> None:
         begin = time.monotonic()
-        end = begin + WAIT_SECONDS + WAIT_SHARE * self.seconds - self._waited
+        end = begin + self._patience + WAIT_SHARE * self.seconds - self._waited
         try:
             while view:
                 self._socket.settimeout(max(0.001, end - time.monotonic()))
@@ -146,7 +160,7 @@ class DecoderProcess:
                     raise ConnectionResetError
                 view = view[count:]
         except TimeoutError as error:
-            raise Fault("took too long") from error
+            raise Late("took too long") from error
         except OSError as error:
             raise Died("has died") from error
         finally:

@@ -17,7 +17,7 @@ import threading
 from collections.abc import Iterator
 from typing import BinaryIO
 
-from service.decoder_process import DecoderProcess, Died, Fault
+from service.decoder_process import DecoderProcess, Died, Fault, Late
 from service.decoding import Reader, open_here
 from service.errors import ServiceError
 
@@ -124,6 +124,8 @@ class Decoders:
             if self._closed:
                 return ServiceError("restarting", "The server is being stopped: send the file again.")
             return ServiceError("overloaded", "The decoder was stopped from outside: send the file again.")
+        if isinstance(fault, Late):
+            return ServiceError("overloaded", "The server could not decode the file in time: send it again in a moment.")
         message = f"The file brought the decoder down after {decoder.seconds:.2f} s: save it anew, as WAV or FLAC."
         return ServiceError("unprocessable", message)
 
