@@ -66,10 +66,12 @@ def compare_file(
 
         columns = (TextColumn("{task.description}"), BarColumn(), TimeRemainingColumn())
         with Progress(*columns, console=console, disable=not console.is_terminal) as progress:
-            task = progress.add_task("", total=seconds)
+            stages = [*targets, "measures"]  # one bar for all, or the time remaining would begin anew with each
+            task = progress.add_task("", total=seconds * (len(chosen) + (clean is not None)))
 
             def show(stage: str, done: float) -> None:
-                progress.update(task, description=f"{stage} {done:.0f} s", completed=done)
+                finished = stages.index(stage) * seconds
+                progress.update(task, description=f"{stage} {done:.0f} s", completed=finished + done)
 
             result = compare(recording, chosen, clean, open_target=open_target, progress=show)
     print_table(_table(result))
