@@ -44,7 +44,14 @@ def main() -> None:
     rolling, killed = number == signal.SIGHUP, number == signal.SIGKILL
     workers = arguments.workers or (2 if rolling else 1)
     staying = arguments.streams if killed else arguments.streams // 5
-    plan = Plan(arguments.streams - staying, staying, arguments.seconds, arguments.drain_seconds, 0.1 if rolling else None)
+    plan = Plan(
+        arguments.streams - staying,
+        staying,
+        arguments.seconds,
+        0.8 * arguments.drain_seconds,
+        arguments.drain_seconds,
+        0.1 if rolling else None,
+    )
     variant = load_variant(SHIPPED / f"{arguments.variant}.onnx")
     longest = arguments.seconds + 0.1 * arguments.streams + (workers + 1) * (arguments.drain_seconds + 20)
     heard = sounds(variant, longest)

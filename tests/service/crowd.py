@@ -33,9 +33,10 @@ class Plan:
     """What the streams do.
 
     Attributes:
-        ending: Streams that are there before, and end within the drain time, one after the other.
+        ending: Streams that are there before, and end afterwards, one after the other.
         staying: Streams that are there before, and never end by themselves.
         seconds: How long all of these are live before it happens.
+        ending_seconds: From the first of these ends to the last.
         drain_seconds: Of the server.
         newcomer_seconds: From one stream that comes afterwards to the next, each a second long; None for none.
     """
@@ -43,6 +44,7 @@ class Plan:
     ending: int
     staying: int
     seconds: float
+    ending_seconds: float
     drain_seconds: float
     newcomer_seconds: float | None = None
 
@@ -159,7 +161,7 @@ async def live_through(
     strike()
     ending = [microphone for role, microphone in present if role == "ends"]
     tasks = [
-        asyncio.create_task(_stop(microphone, 0.8 * plan.drain_seconds * index / len(ending)))
+        asyncio.create_task(_stop(microphone, plan.ending_seconds * index / len(ending)))
         for index, microphone in enumerate(ending)
     ]
     if over is not None:

@@ -86,6 +86,6 @@ def started(folder: Path, *flags: object, limits: Mapping[str, int] | None = Non
         finally:
             process.terminate()
             try:
-                process.wait(20)
+                process.wait(60)
             finally:
                 process.kill()
