@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import shlex
+import time
 from typing import Annotated
 from urllib.parse import urlencode
 
@@ -23,7 +24,10 @@ def memory(
     sample_rate: Annotated[int, typer.Option(min=8000, max=48000, help="Of the streams, in Hz.")] = 16000,
     server_args: Annotated[str, typer.Option(help='More for the server, as "--workers 2".')] = "--max-streams 2000",
 ) -> None:
-    """Start a server, open streams that talk for a while, and read its resident memory: kB that a live stream adds."""
+    """Start a server, open streams that talk for a while, and read its resident memory: kB that a live stream adds.
+
+    Also says how long the server took to start.
+    """
     require_extra()
     from loadtest.audio import load_recordings
     from loadtest.memory import WARM_UP, read_memory, stream_bytes
@@ -34,10 +38,12 @@ def memory(
         raise LoadtestError(f"--streams {streams!r} gives no slope: name two numbers or more, all above {WARM_UP}")
     messages = load_recordings([], sample_rate, 20, 30, 1)[0].messages()
     query = {"sample_rate": sample_rate} | {name: value for name, value in (("model", model), ("variant", variant)) if value}
+    began = time.perf_counter()
     with started_server(None, shlex.split(server_args), environment=SERVER, pinned=False) as (url, pid):
-        address = f"{url}?{urlencode(query)}"
-        readings = asyncio.run(read_memory(address, messages, counts, seconds, ServerWatch(pid).resident))
-    typer.echo("| streams | server MB |\n| --: | --: |")
+        started, watch = time.perf_counter() - began, ServerWatch(pid)
+        typer.echo(f"started in {started:.2f} s, {watch.processor_seconds():.2f} s of processor time")
+        readings = asyncio.run(read_memory(f"{url}?{urlencode(query)}", messages, counts, seconds, watch.resident))
+    typer.echo("\n| streams | server MB |\n| --: | --: |")
     for reading in readings:
         typer.echo(f"| {reading.streams} | {reading.resident / 1e6:.1f} |")
     typer.echo(f"\n{stream_bytes(readings) / 1e3:.0f} kB a live stream")

@@ -77,6 +77,14 @@ class ServerWatch:
         """
         return self._sample()[1]
 
+    def processor_seconds(self) -> float:
+        """Processor time used so far.
+
+        Raises:
+            LoadtestError: The server is gone.
+        """
+        return self._sample()[0]
+
     def _watch(self) -> None:
         while not self._stop.wait(SAMPLE_SECONDS):
             with contextlib.suppress(LoadtestError):

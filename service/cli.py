@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
 import sys
@@ -71,7 +72,12 @@ def serve(
     loaded = load_zoo(chosen.zoo, chosen.variants)
     for number in (signal.SIGTERM, signal.SIGINT):  # uvicorn raises the one that stopped it again, when it has stopped
         signal.signal(number, lambda *_: sys.exit(0))
-    server = make_server(chosen, loaded, lambda port: _announce(chosen, port, loaded.names))
+
+    def listening(port: int) -> None:
+        gc.freeze()  # the objects of the start are no garbage: to look through them would hold up all streams for 50 ms
+        _announce(chosen, port, loaded.names)
+
+    server = make_server(chosen, loaded, listening)
     if sys.platform != "win32":
         signal.signal(signal.SIGHUP, lambda *_: server.reload())
     server.run()
