@@ -1,6 +1,7 @@
 // HTTP calls to the server that the page came from, with the key where it asks for one.
 
 const STORED = "quietwire-key";
+const BUSY_TRIES = 4; // recordings wait behind live streams, so that a server without room is asked again when it says
 
 export class ApiError extends Error {
   constructor(status, code, message) {
@@ -48,7 +49,7 @@ export const api = {
   },
 };
 
-async function call(path, { headers = {}, ...options } = {}) {
+async function call(path, { headers = {}, ...options } = {}, tries = BUSY_TRIES) {
   const token = api.token;
   if (token) headers.Authorization = `Bearer ${token}`;
   let answer;
@@ -58,6 +59,11 @@ async function call(path, { headers = {}, ...options } = {}) {
     throw new ApiError(0, "unreachable", "The server cannot be reached. Check that it is running, and try again.");
   }
   if (answer.ok) return answer;
+  if (answer.status === 503 && tries > 1) {
+    const seconds = Number(answer.headers.get("Retry-After")) || 1;
+    await new Promise((resolve) => setTimeout(resolve, seconds * 1000));
+    return call(path, { headers, ...options }, tries - 1);
+  }
   const { code, message } = await answer.json().catch(() => ({ message: `The server answered ${answer.status}.` }));
   throw new ApiError(answer.status, code, message);
 }

@@ -64,7 +64,7 @@ def served(zoo: Zoo | None = None, **settings: Any) -> Iterator[str]:
     thread = threading.Thread(target=server.run, name="server")
     thread.start()
     try:
-        yield f"http://127.0.0.1:{ports.get(timeout=20)}/"
+        yield f"http://127.0.0.1:{ports.get(timeout=60)}/"
     finally:
         server.should_exit = True
         thread.join()
@@ -91,7 +91,7 @@ def chromium(*flags: str, microphone: Path = NOISY, size: tuple[int, int] = (128
         options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
         driver = webdriver.Chrome(options=options, service=Service(str(CHROMEDRIVER)))
         try:
-            driver.set_script_timeout(30)
+            driver.set_script_timeout(90)
             yield driver
         finally:
             driver.quit()
@@ -103,7 +103,7 @@ def write_microphone(source: Path, target: Path) -> None:
     soundfile.write(target, soxr.resample(audio, rate, 48000), 48000, subtype="PCM_16")
 
 
-def until(condition: Callable[[], Any], seconds: float = 20) -> Any:
+def until(condition: Callable[[], Any], seconds: float = 60) -> Any:
     """Poll until something is true, and give it.
 
     Raises:
