@@ -14,7 +14,7 @@ from ..service.test_cli import assert_one_sentence
 from .impostor import impostor
 
 LOOSE = ("--p99-ms", 1e6, "--late-ms", 1e6, "--generator-ms", 1e6)
-SHORT = ("--seconds", 0.2, "--ramp", 0.05)
+SHORT = ("--seconds", 0.6, "--ramp", 0.05)
 
 
 @pytest.fixture(autouse=True)
