@@ -19,6 +19,7 @@ from compression.cli_options import (
     PROCESSORS,
     CacheOption,
     MinutesOption,
+    MixersOption,
     NoiseOption,
     PairsOption,
     RunOption,
@@ -83,6 +84,7 @@ def train(
     minutes: MinutesOption = None,
     threads: ThreadsOption = PROCESSORS,
     device: Annotated[str, typer.Option(help="cpu, cuda or mps.")] = "cpu",
+    mixers: MixersOption = 0,
     cache: CacheOption = None,
 ) -> None:
     """Train a network from clean speech and noise, or from noisy and clean pairs.
@@ -98,11 +100,13 @@ def train(
 
     torch.set_num_threads(threads)
     where = _device(device)
+    if mixers and where.type != "cpu":
+        raise typer.BadParameter(f"on {device} mixtures are made by the device: leave it 0", param_hint="--mixers")
     settings = load_recipe(recipe) if steps is None else load_recipe(recipe).with_steps(steps)
     training = Sources(speech, noise, pairs, cache)
     validation = Sources(valid_speech, valid_noise, valid_pairs, cache and cache / "valid")
     batches = open_batches(training, validation, valid_share, settings, where)
-    trainer = Trainer(settings, *batches, run or Path("runs") / recipe.stem, where, resume_from)
+    trainer = Trainer(settings, *batches, run or Path("runs") / recipe.stem, where, resume_from, mixers=mixers)
     trainer.run(budget_seconds=math.inf if minutes is None else 60 * minutes)
 
 

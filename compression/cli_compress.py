@@ -12,6 +12,7 @@ from compression.cli_options import (
     CacheOption,
     FromOption,
     MinutesOption,
+    MixersOption,
     NoiseOption,
     PairsOption,
     RunOption,
@@ -44,6 +45,7 @@ def compress(
     only: Annotated[str, typer.Option(help="Variants to make, separated by commas.")] = ",".join(MADE),
     minutes: MinutesOption = None,
     threads: ThreadsOption = PROCESSORS,
+    mixers: MixersOption = 0,
     cache: CacheOption = None,
     zoo: ZooOption = SHIPPED,
 ) -> None:
@@ -69,7 +71,7 @@ def compress(
     training = Sources(speech, noise, pairs, cache)
     validation = Sources(valid_speech, valid_noise, valid_pairs, cache and cache / "valid")
     folder = run or Path("runs") / settings.stem
-    shop = open_workshop(original, recipe.mixing, training, validation, valid_share, folder, minutes)
+    shop = open_workshop(original, recipe.mixing, training, validation, valid_share, folder, minutes, mixers)
     try:
         cards = make_variants(shop, recipe, zoo, training_facts(source), only.split(","))
     except StoppedError as stop:

@@ -37,6 +37,9 @@ RunOption = Annotated[
 ]
 MinutesOption = Annotated[float | None, typer.Option(min=0, help="Stop after this time, whatever is left.")]
 ThreadsOption = Annotated[int, typer.Option(min=1, help="Threads of torch.")]
+MixersOption = Annotated[
+    int, typer.Option(min=0, help="Processes that mix while a step is taken, one core each; 0: mixed between the steps.")
+]
 CacheOption = Annotated[Path | None, typer.Option(help="Folder for decoded audio, so that the next start is quick.")]
 ZooOption = Annotated[Path, typer.Option(help="Folder of the variants.")]
 

@@ -12,6 +12,7 @@ from compression.cli_options import (
     CacheOption,
     FromOption,
     MinutesOption,
+    MixersOption,
     NoiseOption,
     PairsOption,
     RunOption,
@@ -39,6 +40,7 @@ def sweep(
     run: RunOption = None,
     minutes: MinutesOption = None,
     threads: ThreadsOption = PROCESSORS,
+    mixers: MixersOption = 0,
     cache: CacheOption = None,
 ) -> None:
     """Make many variants of a trained network, from gently to harshly compressed, to see what each saving costs.
@@ -65,7 +67,7 @@ def sweep(
     training = Sources(speech, noise, pairs, cache)
     validation = Sources(valid_speech, valid_noise, valid_pairs, cache and cache / "valid")
     folder = run or Path("runs") / settings.stem
-    shop = open_workshop(original, recipe.mixing, training, validation, valid_share, folder, minutes)
+    shop = open_workshop(original, recipe.mixing, training, validation, valid_share, folder, minutes, mixers)
     try:
         cards = make_sweep(shop, sweep_points(shop, recipe), out, training_facts(source))
     except StoppedError as stop:

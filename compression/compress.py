@@ -1,8 +1,9 @@
 """From a trained ``original`` to the variants ``pruned``, ``quantized`` and ``combined`` of its family.
 
-Pruning goes in rounds, each a measurement of importance, a removal and a training against the original's output, then
-comes a longer training. Quantization measures each tensor's sensitivity, chooses bits under a budget of bytes and trains
-the centroids. ``combined`` is the one after the other. Every step is a stage with a folder of its own.
+Pruning may begin with whole blocks, and goes in rounds, each a measurement of importance, a removal and a training against
+the original's output; then comes a longer training. Quantization measures each tensor's sensitivity, chooses bits under a
+budget of bytes and trains the centroids. ``combined`` is the one after the other. Every step is a stage with a folder of
+its own.
 """
 
 from __future__ import annotations
@@ -12,18 +13,19 @@ import dataclasses
 import time
 from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import onnx
 import torch
 from torch import Tensor
 
+from compression.blocks import least_important, without_blocks
 from compression.compress_recipe import CompressRecipe, PruningSettings
 from compression.errors import CompressionError
 from compression.export import export, to_onnx
 from compression.folding import fold_normalisation
 from compression.groups import shrink, widths
-from compression.losses import distilled_loss
+from compression.losses import enhancement_loss
 from compression.packing import byte_account
 from compression.pruning import choose, importance
 from compression.quantization import choose_plan, measure_sensitivity, output_distance
@@ -31,6 +33,7 @@ from compression.recipe import TrainingSettings
 from compression.sharing import fine_tunable, settled
 from compression.stages import Outcome, Record, Stage, Workshop, fingerprint, run_stage, save_record, say
 from models.card import VARIANTS, VariantCard, VariantName, load_card
+from models.crn import Crn
 from models.network import StreamingNetwork
 
 IMPORTANCE_SEED = 11
@@ -90,8 +93,11 @@ def make_variants(
 
 
 def prune_in_rounds(shop: Workshop, recipe: CompressRecipe) -> list[Outcome]:
-    """All rounds and the final training; the last outcome is the pruned network."""
+    """Blocks, then all rounds, then the final training; the last outcome is the pruned network."""
     settings, done, network = recipe.pruning, list[Outcome](), shop.original
+    if settings.blocks:
+        done.append(run_stage(shop, blocks_stage(shop, settings, recipe.round_training)))
+        network = done[-1].network
     for index, (macs_ratio, parameters_ratio) in enumerate(settings.targets(), 1):
         name, last = f"pruned/round-{index}", index == settings.rounds
         ratios = macs_ratio, parameters_ratio
@@ -100,6 +106,30 @@ def prune_in_rounds(shop: Workshop, recipe: CompressRecipe) -> list[Outcome]:
         network = done[-1].network
     final = Stage("pruned/final", network, {}, recipe.final_training, dict, lambda plan: copy.deepcopy(network))
     return [*done, run_stage(shop, final)]
+
+
+def blocks_stage(shop: Workshop, settings: PruningSettings, training: TrainingSettings) -> Stage:
+    """The stage that removes the original's least important blocks and trains what is left."""
+    original = cast("Crn", shop.original)
+
+    def plan() -> Record:
+        lessons = shop.lessons(training)
+        drawn = [lessons(IMPORTANCE_SEED, batch) for batch in range(settings.importance_batches)]
+
+        def loss(network: Crn) -> float:
+            with torch.no_grad():
+                parts = [
+                    enhancement_loss(network(noisy), noisy, clean, training.loss_weights, example, training.distillation)
+                    for noisy, clean, example in drawn
+                ]
+            return torch.stack(parts).mean().item()
+
+        return {"removed": least_important(original, loss, settings.blocks)}
+
+    def apply(plan: Record) -> StreamingNetwork:
+        return without_blocks(original, plan["removed"])
+
+    return Stage("pruned/blocks", original, {"pruning": dataclasses.asdict(settings)}, training, plan, apply)
 
 
 def pruning_stage(
@@ -129,14 +159,13 @@ def pruning_stage(
     parameters_ratio = min(1.0, ratios[1] * original.parameter_count() / parent.parameter_count())
 
     def plan() -> Record:
-        batches, tick = shop.batches(training), ticker(f"{name}: measuring importance")
+        lessons, tick = shop.lessons(training), ticker(f"{name}: measuring importance")
 
         def loss(network: StreamingNetwork, batch: int) -> Tensor:
-            noisy, clean = batches(IMPORTANCE_SEED, batch)
-            with torch.no_grad():
-                example = original(noisy)
+            noisy, clean, example = lessons(IMPORTANCE_SEED, batch)
             tick(batch, settings.importance_batches)
-            return distilled_loss(network(noisy), noisy, clean, example, training.loss_weights, training.distillation)
+            estimate = network(noisy)
+            return enhancement_loss(estimate, noisy, clean, training.loss_weights, example, training.distillation)
 
         scores = importance(copy.deepcopy(parent), loss, settings.importance_batches)
         kept = choose(parent, scores, macs_ratio, parameters_ratio, multiple=multiple)

@@ -11,6 +11,7 @@ from typing import Any
 
 import torch
 
+from compression.blocks import without_blocks
 from compression.errors import RecipeError
 from compression.export import to_onnx
 from compression.folding import fold_normalisation, stored_parameters
@@ -20,6 +21,7 @@ from compression.pruning import choose, schedule
 from compression.quantization import HALF, WIDTHS, Plan, plan_bytes, stored_bytes
 from compression.recipe import TrainingSettings, read_tables, settings_from
 from compression.sweep_settings import SweepSettings
+from models.crn import Crn
 from models.network import StreamingNetwork
 
 TABLES = ("pruning", "quantization", "mixing", "sweep")
@@ -35,6 +37,7 @@ class PruningSettings:
         parameters_ratio: Of its parameters that stay, at most.
         multiple: Widths end as multiples of this.
         importance_batches: Training batches over which a unit's importance is averaged.
+        blocks: Recurrent blocks of a ``crn`` that stay, before anything else goes; 0 for all.
     """
 
     rounds: int = 4
@@ -42,6 +45,7 @@ class PruningSettings:
     parameters_ratio: float = 0.4
     multiple: int = 1
     importance_batches: int = 64
+    blocks: int = 0
 
     def __post_init__(self) -> None:
         for name in ("rounds", "multiple", "importance_batches"):
@@ -50,6 +54,8 @@ class PruningSettings:
         for name in ("macs_ratio", "parameters_ratio"):
             if not 0 < getattr(self, name) <= 1:
                 raise ValueError(f"{name} must be above 0 and at most 1")
+        if self.blocks < 0:
+            raise ValueError("blocks must be at least 1, or 0 for all")
 
     def targets(self) -> Iterator[tuple[float, float]]:
         """Shares of the multiplications and parameters of ``original`` after each round."""
@@ -167,8 +173,17 @@ def check_reachable(recipe: CompressRecipe, network: StreamingNetwork) -> None:
         RecipeError: The pruning ratios or a budget of bytes cannot be reached; the message names the entry.
     """
     settings, budgets = recipe.pruning, recipe.quantization
+    trial = network
+    if settings.blocks:
+        if not isinstance(network, Crn) or settings.blocks > len(network.config.subband_units):
+            raise RecipeError(
+                f"blocks in [pruning] is {settings.blocks}, which this network does not have: leave the entry out"
+            )
+        trial = without_blocks(network, [0] * (len(network.config.subband_units) - settings.blocks))
     try:
-        pruned = prune_at_random(network, settings.macs_ratio, settings.parameters_ratio, settings.multiple)
+        macs_ratio = min(1.0, settings.macs_ratio * network.macs_per_second() / trial.macs_per_second())
+        parameters_ratio = min(1.0, settings.parameters_ratio * network.parameter_count() / trial.parameter_count())
+        pruned = prune_at_random(trial, macs_ratio, parameters_ratio, settings.multiple)
     except ValueError as error:
         raise RecipeError(f"macs_ratio or parameters_ratio in [pruning] is too small for this network: {error}") from error
     whole = len(to_onnx(network, "original").SerializeToString())

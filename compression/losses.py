@@ -55,42 +55,43 @@ class LossWeights:
 DEFAULT_WEIGHTS = LossWeights()
 
 
-def enhancement_loss(estimate: Tensor, noisy: Tensor, clean: Tensor, weights: LossWeights = DEFAULT_WEIGHTS) -> Tensor:
+def enhancement_loss(
+    estimate: Tensor,
+    noisy: Tensor,
+    clean: Tensor,
+    weights: LossWeights = DEFAULT_WEIGHTS,
+    example: Tensor | None = None,
+    share: float = 0.5,
+) -> Tensor:
     """Mean over the batch of a spectral loss, the signal-to-distortion ratio and, where weighted, perceptual terms.
 
     The spectral part is the squared error of the compressed magnitude and of the compressed complex spectrum, weighted
     as in GTCRN (ICASSP 2024), at a level normalised by the noisy input so that quiet recordings count as much as loud
     ones. The other terms are left out where the target is silence. The ratio is not the scale-invariant one: a network
     trained on that lowers the level of all it hears, and no measure that ignores levels says so.
-    """
-    gain = 0.1 / noisy.square().mean(1, keepdim=True).sqrt().clamp(min=1e-5)
-    estimate, clean = estimate * gain, clean * gain
-    total = estimate.new_zeros(())
-    for size, hop in RESOLUTIONS:
-        magnitude, spectrum = compressed_spectrum(estimate, size, hop)
-        clean_magnitude, clean_spectrum = compressed_spectrum(clean, size, hop)
-        total = total + 35 * (magnitude - clean_magnitude).square().mean()
-        total = total + 30 * (spectrum - clean_spectrum).square().mean()
-    audible = clean.square().mean(1) > 1e-6
-    heard = -weights.sdr * (sdr(estimate, clean) / 10).clamp(max=3.0)
-    if weights.disturbance or weights.intelligibility:
-        disturbance, unintelligible = perceptual_losses(estimate, clean)
-        heard = heard + weights.disturbance * disturbance + weights.intelligibility * unintelligible
-    return total + torch.where(audible, heard, 0.0).mean()
-
-
-def distilled_loss(
-    estimate: Tensor, noisy: Tensor, clean: Tensor, example: Tensor, weights: LossWeights, share: float
-) -> Tensor:
-    """``enhancement_loss`` with a second target.
 
     Args:
         estimate: Output of the network that learns.
         noisy: Its input.
         clean: What it should give.
-        example: What its teacher gives.
-        weights: Of the parts of the loss.
-        share: Of the loss against the example; the rest is against the clean speech.
+        weights: Of the parts.
+        example: What its teacher gives: a second target of the spectral loss and of the ratio (distillation).
+        share: Of the second target in these.
     """
-    loss = enhancement_loss(estimate, noisy, clean, weights)
-    return (1 - share) * loss + share * enhancement_loss(estimate, noisy, example, weights)
+    gain = 0.1 / noisy.square().mean(1, keepdim=True).sqrt().clamp(min=1e-5)
+    estimate, clean = estimate * gain, clean * gain
+    targets = [(1.0, clean)] if example is None else [(1 - share, clean), (share, example * gain)]
+    total = estimate.new_zeros(())
+    for size, hop in RESOLUTIONS:
+        magnitude, spectrum = compressed_spectrum(estimate, size, hop)
+        for part, target in targets:
+            target_magnitude, target_spectrum = compressed_spectrum(target, size, hop)
+            total = total + part * 35 * (magnitude - target_magnitude).square().mean()
+            total = total + part * 30 * (spectrum - target_spectrum).square().mean()
+    audible = clean.square().mean(1) > 1e-6
+    ratio = sum(part * (sdr(estimate, target) / 10).clamp(max=3.0) for part, target in targets)
+    heard = -weights.sdr * ratio
+    if weights.disturbance or weights.intelligibility:
+        disturbance, unintelligible = perceptual_losses(estimate, clean)
+        heard = heard + weights.disturbance * disturbance + weights.intelligibility * unintelligible
+    return total + torch.where(audible, heard, 0.0).mean()

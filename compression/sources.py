@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
 from pathlib import Path
 
 import torch
-from torch import Tensor
 
 from compression.audio import SAMPLE_RATE
+from compression.batches import Batches
 from compression.corpus import Corpus
 from compression.errors import CorpusError
 from compression.mixing import Mixer, MixingSettings
 from compression.pair_mixing import PairCorpus, PairMixer
 from compression.recipe import Recipe
 
-Batches = Callable[[int, int], tuple[Tensor, Tensor]]
 Recordings = tuple[Corpus, Corpus] | PairCorpus
 VALIDATION_BATCH = 8
 VALIDATION_SECONDS = 3

@@ -19,12 +19,13 @@ from typing import Any
 
 import torch
 
+from compression.batches import Batches, Taught
 from compression.checkpoint import load_checkpoint
 from compression.errors import CheckpointError, CompressionError
 from compression.losses import LossWeights
 from compression.mixing import MixingSettings
 from compression.recipe import Recipe, TrainingSettings
-from compression.sources import Batches, Recordings, mixer
+from compression.sources import Recordings, mixer
 from compression.train import Trainer, validate
 from models.network import StreamingNetwork
 
@@ -42,12 +43,13 @@ class Workshop:
     """What all stages share.
 
     Attributes:
-        original: The trained network; also the teacher.
+        original: The trained network, in evaluation mode; also the teacher.
         recordings: To train on.
         valid: Validation batches.
         mixing: How to mix.
         folder: Of all stages.
         deadline: Time of ``time.monotonic`` at which to stop.
+        mixers: Processes that make batches while a network is trained.
         losses: Of ``original`` over the validation batches, by weights of the loss; filled as needed.
     """
 
@@ -57,12 +59,17 @@ class Workshop:
     mixing: MixingSettings
     folder: Path
     deadline: float = math.inf
+    mixers: int = 0
     losses: dict[LossWeights, float] = dataclasses.field(default_factory=dict)
 
     def batches(self, training: TrainingSettings, seconds: float | None = None) -> Batches:
         """Training batches; of so many seconds altogether where these are given."""
         count = training.batch if seconds is None else max(1, round(seconds / training.seconds))
         return mixer(self.recordings, self.mixing, count, training.seconds)
+
+    def lessons(self, training: TrainingSettings) -> Taught:
+        """Training batches with the original's output as a second target."""
+        return Taught(self.batches(training), self.original, training.bfloat16)
 
     def loss(self, network: StreamingNetwork, training: TrainingSettings) -> float:
         """Validation loss of a network."""
@@ -182,8 +189,8 @@ def _difference(former: Any, now: Any) -> str:
 def _train(shop: Workshop, stage: Stage, network: StreamingNetwork, folder: Path) -> Record:
     """Train to the end, and say how much that was."""
     recipe = Recipe({"family": network.family, **network.hyperparameters()}, stage.training, shop.mixing)
-    batches = shop.batches(stage.training)
-    trainer = Trainer(recipe, batches, shop.valid, folder, CPU, network=network, teacher=shop.original)
+    batches = shop.lessons(stage.training)
+    trainer = Trainer(recipe, batches, shop.valid, folder, CPU, network=network, mixers=shop.mixers)
     trainer.run(VALIDATION_BATCHES, shop.deadline - time.monotonic())
     if trainer.step < stage.training.steps:
         raise StoppedError(f"stopped in {stage.name} after {trainer.step} of {stage.training.steps} steps")

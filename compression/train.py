@@ -14,14 +14,14 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
+from compression.batches import Batch, Batches, series
 from compression.checkpoint import load_checkpoint, save_checkpoint
 from compression.errors import CheckpointError
-from compression.losses import DEFAULT_WEIGHTS, LossWeights, distilled_loss, enhancement_loss, si_sdr
+from compression.losses import DEFAULT_WEIGHTS, LossWeights, enhancement_loss, si_sdr
 from compression.optimizer import Optimizers
 from compression.recipe import Recipe, TrainingSettings
-from compression.sources import Batches
 from models.network import StreamingNetwork
 
 VALIDATION_SEED = 7
@@ -57,13 +57,13 @@ class Trainer:
 
     Args:
         recipe: Network and numbers.
-        train: Function of ``(seed, index)`` that gives batches ``(noisy, clean)``.
-        valid: The same for validation.
+        train: Batches; those with a third tensor are a teacher's examples.
+        valid: Batches for validation.
         folder: Where the run is kept; a run found there is resumed.
         device: Where to train.
         initial: Checkpoint to go on from when the folder has none.
         network: Begin with this one, of the recipe's widths, rather than with random weights.
-        teacher: Where given, its output is a second target (distillation).
+        mixers: Processes that make batches ahead.
 
     Raises:
         CheckpointError: The checkpoint to go on from is damaged, or of another network than the recipe's.
@@ -78,15 +78,15 @@ class Trainer:
         device: torch.device,
         initial: Path | None = None,
         network: StreamingNetwork | None = None,
-        teacher: StreamingNetwork | None = None,
+        mixers: int = 0,
     ) -> None:
         self.settings, self.train, self.valid, self.folder, self.device = recipe.training, train, valid, folder, device
+        self.mixers = mixers
         torch.manual_seed(self.settings.seed)
         self.hyperparameters = recipe.network
         start = recipe.build() if network is None else network
         self.network = copy.deepcopy(start).to(device)
         self.average = copy.deepcopy(start).to(device)  # once on a device, a parametrized network cannot be copied
-        self.teacher = None if teacher is None else copy.deepcopy(teacher).to(device).eval()
         self.optimizer = Optimizers(self.network, self.settings.learning_rate, self.settings.weight_decay, self.settings.muon)
         self.step, self.hours, self.best = 0, 0.0, float("inf")
         newest = folder / "checkpoint.pt"
@@ -125,21 +125,23 @@ class Trainer:
     def run(self, validation_batches: int = 16, budget_seconds: float = float("inf")) -> None:
         """Train until the recipe's steps are done, the budget is spent or SIGINT comes; then save."""
         progress = _Progress(self.settings, self.step)
+        batches = series(self.train, self.settings.seed, range(self.step, self.settings.steps), self.mixers)
         with _stop_on_sigint() as stopped:
             while self.step < self.settings.steps and not stopped() and progress.elapsed < budget_seconds:
-                loss = self._step()
+                loss = self._step(next(batches))
                 progress.show(self.step, loss)
                 if self.step % self.settings.validate_every == 0 or self.step == self.settings.steps:
                     self._validate(progress, validation_batches)
         save_checkpoint(self.folder / "checkpoint.pt", self.content())
 
-    def _step(self) -> float:
+    def _step(self, batch: Batch) -> float:
         self.optimizer.set_learning_rate(learning_rate(self.settings, self.step))
-        noisy, clean = self.train(self.settings.seed, self.step)
+        noisy, clean, *example = batch
         self._set_training_mode()
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.settings.bfloat16):
             estimate = self.network(noisy)
-        loss = self._loss(estimate.float(), noisy, clean)
+        weights, share = self.settings.loss_weights, self.settings.distillation
+        loss = enhancement_loss(estimate.float(), noisy, clean, weights, example[0] if example else None, share)
         self.optimizer.zero_grad()
         torch.autograd.backward(loss)
         norm = torch.nn.utils.clip_grad_norm_(self.network.parameters(), self.settings.clip)
@@ -149,14 +151,6 @@ class Trainer:
         self.hours += noisy.numel() / self.network.sample_rate / 3600
         self._update_average()
         return loss.item()
-
-    def _loss(self, estimate: Tensor, noisy: Tensor, clean: Tensor) -> Tensor:
-        weights, share = self.settings.loss_weights, self.settings.distillation
-        if self.teacher is None:
-            return enhancement_loss(estimate, noisy, clean, weights)
-        with torch.no_grad(), torch.autocast(self.device.type, torch.bfloat16, enabled=self.settings.bfloat16):
-            example = self.teacher(noisy)
-        return distilled_loss(estimate, noisy, clean, example.float(), weights, share)
 
     def _set_training_mode(self) -> None:
         self.network.train()

@@ -21,6 +21,7 @@ def open_workshop(
     valid_share: float,
     folder: Path,
     minutes: float | None = None,
+    mixers: int = 0,
 ) -> Workshop:
     """Read the recordings; a share of those to train on is kept for validation where that has none of its own.
 
@@ -30,4 +31,4 @@ def open_workshop(
     deadline = math.inf if minutes is None else time.monotonic() + 60 * minutes
     recordings, valid = open_recordings(training, validation, valid_share, CPU)
     kept = functools.lru_cache(maxsize=None)(valid)  # the same 16 batches again and again
-    return Workshop(original, recordings, kept, mixing, folder, deadline)
+    return Workshop(original, recordings, kept, mixing, folder, deadline, mixers)

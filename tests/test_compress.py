@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from compression import stages
+from compression.batches import Batch
 from compression.checkpoint import load_checkpoint, load_network
 from compression.errors import CheckpointError, CompressionError, RecipeError
 from compression.export import export
@@ -135,12 +136,24 @@ def interrupted(folder: Path):
     """A training step that comes with Ctrl-C in one folder."""
     step = Trainer._step
 
-    def stopped(trainer: Trainer) -> float:
+    def stopped(trainer: Trainer, batch: Batch) -> float:
         if trainer.folder == folder:
             signal.raise_signal(signal.SIGINT)
-        return step(trainer)
+        return step(trainer, batch)
 
     return stopped
+
+
+def test_whole_blocks_go_first_where_the_settings_say_how_many_stay(recordings: Path, tmp_path: Path) -> None:
+    source = checkpoint(tmp_path, "crn", subband_units=[8, 8, 8], fullband_units=[12, 12, 12])
+    settings(tmp_path, SETTINGS.replace("rounds = 2", "rounds = 1\nblocks = 2").replace("macs_ratio = 0.6", "macs_ratio = 0.9"))
+    succeed(recordings, tmp_path, source, "--only", "pruned")
+    made = load_card(tmp_path / "zoo/crn/pruned.json").compression
+    assert [stage["stage"] for stage in made["stages"]] == ["pruned/blocks", "pruned/round-1", "pruned/final"]
+    assert {name for name in made["widths"] if "units" in name} == {
+        f"{kind}_units.{index}" for kind in ("subband", "fullband") for index in range(2)
+    }
+    assert load_zoo(tmp_path / "zoo").get("crn", "pruned").card.macs_per_second > 0
 
 
 def test_no_time_means_no_work_and_no_error(recordings: Path, tmp_path: Path) -> None:

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from compression.losses import compressed_spectrum, enhancement_loss, si_sdr
+from compression.losses import LossWeights, compressed_spectrum, enhancement_loss, si_sdr
 
 
 def signals(batch: int = 3, samples: int = 8000) -> tuple[torch.Tensor, torch.Tensor]:
@@ -39,6 +39,18 @@ def test_a_perfect_estimate_has_the_lowest_loss() -> None:
     losses = [enhancement_loss(clean + share * noise, noisy, clean).item() for share in (0, 0.1, 0.5, 1)]
     assert losses == sorted(losses)
     assert losses[0] == pytest.approx(-3.0)  # 30 dB, where the SI-SDR part ends
+
+
+def test_a_teacher_s_output_is_a_second_target_of_spectrum_and_ratio() -> None:
+    clean, noise = signals()
+    noisy, example, estimate = clean + noise, clean + 0.3 * noise, clean + 0.2 * noise
+    parts = [enhancement_loss(estimate, noisy, target).item() for target in (clean, example)]
+    taught = enhancement_loss(estimate, noisy, clean, example=example, share=0.25).item()
+    assert taught == pytest.approx(0.75 * parts[0] + 0.25 * parts[1])
+    heard = LossWeights(disturbance=1.0, intelligibility=2.0)
+    added = enhancement_loss(estimate, noisy, clean, heard, example, 0.25).item() - taught
+    assert added == pytest.approx(enhancement_loss(estimate, noisy, clean, heard).item() - parts[0], abs=1e-5)
+    assert added > 0
 
 
 def test_quiet_recordings_count_as_much_as_loud_ones() -> None:

@@ -11,6 +11,7 @@ import soundfile
 import torch
 
 from compression import sources, stages
+from compression.batches import Batch
 from compression.checkpoint import load_network
 from compression.errors import CompressionError, RecipeError
 from compression.export import export
@@ -184,9 +185,9 @@ def test_ctrl_c_keeps_what_is_done_and_ends_as_if_it_had_not_come(
     write(tmp_path, SETTINGS.replace("macs_ratios = [0.6, 0.8]", "macs_ratios = [0.8]").replace("[0.6]", "[]"))
     source, step = folder / "fcn-1.pt", Trainer._step
 
-    def interrupted(trainer: Trainer) -> float:
+    def interrupted(trainer: Trainer, batch: Batch) -> float:
         signal.raise_signal(signal.SIGINT)
-        return step(trainer)
+        return step(trainer, batch)
 
     with monkeypatch.context() as patch:
         patch.setattr(Trainer, "_step", interrupted)

@@ -1,6 +1,7 @@
 """Training: repeatable, stopped and resumed without a trace, checkpoints that are complete."""
 
 import json
+import os
 import signal
 from collections.abc import Callable
 from pathlib import Path
@@ -8,6 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from compression.batches import Batch, Taught
 from compression.checkpoint import compact, load_checkpoint, load_network, save_checkpoint, training_facts
 from compression.errors import CheckpointError
 from compression.mixing import MixingSettings
@@ -70,6 +72,37 @@ def test_ctrl_c_saves_and_the_resumed_run_ends_like_an_uninterrupted_one(tmp_pat
     resumed = trained(tmp_path / "cut")
     assert (resumed.step, resumed.hours) == (whole.step, whole.hours)
     assert_equal(whole, resumed)
+
+
+def test_batches_made_ahead_by_other_processes_are_the_same(tmp_path: Path) -> None:
+    trainers = [Trainer(recipe(), batches, batches, tmp_path / str(mixers), CPU, mixers=mixers) for mixers in (0, 1)]
+    for trainer in trainers:
+        trainer.run(validation_batches=2)
+    assert_equal(*trainers)
+
+
+def test_ctrl_c_in_the_terminal_leaves_the_processes_that_mix_to_the_one_that_trains(tmp_path: Path) -> None:
+    """A terminal sends the signal to all processes of the group."""
+    parent = os.getpid()
+
+    def draw(seed: int, index: int) -> Batch:
+        if index == 3:
+            os.kill(os.getpid(), signal.SIGINT)
+            os.kill(parent, signal.SIGINT)
+        return batches(seed, index)
+
+    trainer = Trainer(recipe(steps=100), draw, batches, tmp_path, CPU, mixers=1)
+    trainer.run(validation_batches=2)
+    assert trainer.step == load_checkpoint(tmp_path / "checkpoint.pt")["step"] < 100
+
+
+def test_a_teacher_s_examples_come_with_the_batches(tmp_path: Path) -> None:
+    teacher = trained(tmp_path).average.eval()
+    noisy, clean, example = Taught(batches, teacher, bfloat16=False)(5, 7)
+    with torch.no_grad():
+        torch.testing.assert_close(example, teacher(noisy))
+    for given, expected in zip((noisy, clean), batches(5, 7), strict=True):
+        assert torch.equal(given, expected)
 
 
 def test_the_log_has_a_row_a_validation_and_one_at_the_end(tmp_path: Path) -> None:

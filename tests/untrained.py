@@ -17,9 +17,9 @@ NETWORKS = {
 }
 
 
-def checkpoint(folder: Path, family: str, seed: int = 1) -> Path:
-    """Write one; gives its path."""
-    recipe = Recipe({"family": family, **NETWORKS[family]}, TrainingSettings(seed=seed), MixingSettings())
+def checkpoint(folder: Path, family: str, seed: int = 1, **widths: list[int]) -> Path:
+    """Write one, with some other widths; gives its path."""
+    recipe = Recipe({"family": family, **NETWORKS[family], **widths}, TrainingSettings(seed=seed), MixingSettings())
     path = folder / f"{family}-{seed}.pt"
     save_checkpoint(path, Trainer(recipe, None, None, folder / "none", torch.device("cpu")).content())
     return path
