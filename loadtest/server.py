@@ -130,11 +130,8 @@ def started_server(
         code = SERVE.format(core=core)
         os.sched_setaffinity(0, before - {core})
     command = [sys.executable, "-P", "-c", code, "serve", "--host", "127.0.0.1", "--port", "0", *arguments]
-    variables = {
-        "QUIETWIRE_MAX_AHEAD_SECONDS": "3600",
-        **environment,
-        **os.environ,
-    }  # or a long single stream would take as long
+    ahead = {"QUIETWIRE_MAX_AHEAD_SECONDS": "3600"}  # or a long single stream, sent as fast as can be, would take as long
+    variables = {**ahead, **environment, **os.environ}
     try:
         with subprocess.Popen(command, env=variables, stdout=subprocess.PIPE, stderr=subprocess.STDOUT) as process:
             try:

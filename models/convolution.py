@@ -42,7 +42,7 @@ class _OverlapSave(torch.autograd.Function):
         spectra = _spectra(x.unfold(-1, FFT_SIZE, hop))
         response = torch.fft.rfft(weight.flip(-1), FFT_SIZE).permute(2, 1, 0).contiguous()
         ctx.save_for_backward(spectra, response)
-        ctx.taps, ctx.length = taps, length
+        ctx.taps, ctx.length, ctx.hop, ctx.count = taps, length, hop, count
         blocks = _blocks(torch.bmm(spectra, response), len(x))
         return blocks[..., taps - 1 :].reshape(len(x), outputs, -1)[..., :length].contiguous()
 
@@ -50,9 +50,7 @@ class _OverlapSave(torch.autograd.Function):
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, Tensor | None]:
         (gradient,) = gradients
         spectra, response = ctx.saved_tensors
-        taps, length, batch = ctx.taps, ctx.length, len(gradient)
-        hop = FFT_SIZE - taps + 1
-        count = -(-length // hop)
+        taps, length, hop, count, batch = ctx.taps, ctx.length, ctx.hop, ctx.count, len(gradient)
         blocks = functional.pad(gradient, (0, count * hop - length)).view(batch, -1, count, hop)
         conjugate = _spectra(functional.pad(blocks, (taps - 1, 0))).conj_physical_()
         of_input = of_weight = None

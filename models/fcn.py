@@ -85,7 +85,7 @@ class Fcn(StreamingNetwork):
         to layer (He et al., 2015).
         """
         bands = filterbank(min(self.config.filters) // 2)
-        strength = band_strength(bands)[:, None]
+        strength = band_strength(bands)
         for index, conv in enumerate(self.convs):
             assert conv.bias is not None
             nn.init.kaiming_normal_(conv.weight, a=SLOPE)
@@ -96,10 +96,10 @@ class Fcn(StreamingNetwork):
             conv.weight[:outputs] *= 0 if last else CARRIER_NOISE
             carriers = conv.weight[:outputs, :inputs]
             if index == 0:
-                carriers[0::2, 0] += bands / strength
-                carriers[1::2, 0] -= bands / strength
+                carriers[0::2, 0] += bands / strength[:, None]
+                carriers[1::2, 0] -= bands / strength[:, None]
                 continue
-            back = strength[:, 0] / INPUT_SCALE if last else torch.eye(len(bands))
+            back = strength / INPUT_SCALE if last else torch.eye(len(bands))
             for sign, even in ((1, 0), (-1, 1)):
                 carriers[even::2, 0::2, TAPS // 2] += sign * back / (1 + SLOPE)
                 carriers[even::2, 1::2, TAPS // 2] -= sign * back / (1 + SLOPE)

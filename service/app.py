@@ -1,4 +1,4 @@
-"""The FastAPI application, its errors, and the server that drains before it stops."""
+"""The FastAPI application and its errors."""
 
 from __future__ import annotations
 
@@ -6,11 +6,9 @@ import asyncio
 import contextlib
 import errno
 import logging
-import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 
-import uvicorn
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, Response
@@ -18,15 +16,11 @@ from starlette.exceptions import HTTPException
 
 from models.zoo import Zoo, load_zoo
 from service import docs, http, http_compare, pages, websocket
-from service.acceptor import Acceptor, listen
 from service.errors import STATUSES, Code, ServiceError
 from service.headers import protect
-from service.http_connection import HttpConnection
-from service.reloading import Reloader
 from service.runtime import Runtime
 from service.settings import Access, Settings
 from service.spans import annotate
-from service.transport import Transport
 
 OPEN_PATHS = {"/healthz", "/readyz"}
 EXHAUSTED = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EMFILE, errno.ENFILE}  # disk or descriptors: it may pass
@@ -148,96 +142,3 @@ async def _system_error(request: Request, error: Exception) -> JSONResponse:
 
 async def _unexpected(request: Request, error: Exception) -> JSONResponse:
     return _answer(request, ServiceError("internal", "The server failed to answer this request: try again."))
-
-
-class Server(uvicorn.Server):
-    """Uvicorn that lets live streams finish before it closes their connections.
-
-    Args:
-        config: Of uvicorn.
-        listening: Called with the port once connections are taken.
-    """
-
-    def __init__(self, config: uvicorn.Config, listening: Callable[[int], None]) -> None:
-        super().__init__(config)
-        self._listening = listening
-        self._reloader: Reloader | None = None
-        self._listeners: list[socket.socket] = []
-        self._acceptors: list[Acceptor] = []
-
-    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        """Start, and tell the port."""
-        self._listeners = listen(self.config.host, self.config.port)
-        await super().startup([])  # everything but the listening
-        self._reloader = Reloader(self.application.state.runtime)
-        self._acceptors = [Acceptor(one, self.protocol, lambda: 0.0, self.config.ssl) for one in self._listeners]
-        for acceptor in self._acceptors:
-            acceptor.start()
-        self._listening(self._listeners[0].getsockname()[1])
-
-    def protocol(self) -> asyncio.Protocol:
-        """A connection's protocol, as uvicorn makes it for sockets that it listens on itself."""
-        config, state = self.config, self.lifespan.state
-        made: asyncio.Protocol = config.http_protocol_class(config=config, server_state=self.server_state, app_state=state)  # type: ignore[call-arg]
-        return made
-
-    def reload(self) -> None:
-        """Read the folder of variants again; for a handler of signals. Nothing happens before the server has started."""
-        if self._reloader is not None:
-            self._reloader.request()
-
-    async def drain(self) -> None:
-        """Let streams finish."""
-        await self.application.state.runtime.drain()
-
-    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        """Drain, then stop as uvicorn does."""
-        await self.drain()
-        for acceptor in self._acceptors:
-            acceptor.stop()
-        for one in self._listeners:
-            one.close()
-        await super().shutdown(sockets)
-
-    @property
-    def application(self) -> FastAPI:
-        """Ours, without what uvicorn wraps it in."""
-        app = self.config.loaded_app
-        while not isinstance(app, FastAPI):
-            app = app.app
-        return app
-
-
-def make_server(settings: Settings, zoo: Zoo | None = None, listening: Callable[[int], None] = lambda port: None) -> Server:
-    """A server that is not started yet; ``run`` serves until SIGTERM or SIGINT.
-
-    Args:
-        settings: Of the service.
-        zoo: Loaded variants.
-        listening: Called with the port once connections are taken.
-    """
-    return Server(server_config(settings, create_app(settings, zoo)), listening)
-
-
-def server_config(settings: Settings, app: FastAPI) -> uvicorn.Config:
-    """How uvicorn is to serve the application."""
-    return uvicorn.Config(
-        app,
-        host=settings.host,
-        port=settings.port,
-        loop="asyncio",  # uvloop, where it is installed, took more time a message and answered later
-        http=HttpConnection,
-        ws=Transport,
-        ws_per_message_deflate=False,
-        ws_max_size=settings.max_message_bytes,
-        ws_ping_timeout=None,  # a client ahead of real time is not read from, nor are its pongs; there is an idle time
-        proxy_headers=bool(settings.trusted_proxies),
-        forwarded_allow_ips=settings.trusted_proxies,
-        ssl_certfile=settings.tls_certificate,
-        ssl_keyfile=settings.tls_key,
-        access_log=False,  # request lines would carry tokens
-        log_config=None,  # its lines go where ours go
-        log_level="warning",
-        timeout_graceful_shutdown=5,
-        server_header=False,
-    )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import os
 import signal
 import sys
@@ -50,7 +49,7 @@ def serve(
     log_format: Annotated[str | None, typer.Option(help="console or json.")] = None,
 ) -> None:
     """Start the service. Every setting can also come from QUIETWIRE_… variables or a TOML file."""
-    from service.app import make_server
+    from service.server import keep_start, make_server
 
     chosen = load_settings(
         config,
@@ -74,7 +73,7 @@ def serve(
         signal.signal(number, lambda *_: sys.exit(0))
 
     def listening(port: int) -> None:
-        gc.freeze()  # the objects of the start are no garbage: to look through them would hold up all streams for 50 ms
+        keep_start()
         _announce(chosen, port, loaded.names)
 
     server = make_server(chosen, loaded, listening)

@@ -72,7 +72,8 @@ def run_worker(job: Job, supervisor: Connection) -> None:
     signal.signal(signal.SIGHUP, signal.SIG_IGN)  # meant for the supervisor, where a terminal sends it to all
     signal.pthread_sigmask(signal.SIG_UNBLOCK, STOPS)
     from models.zoo import ZooError, load_zoo  # here, as the supervisor needs nothing of all this
-    from service.app import create_app, server_config
+    from service.app import create_app
+    from service.server import keep_start, server_config
     from service.worker_server import WorkerServer
 
     logs.configure(job.settings, process=True)
@@ -83,8 +84,13 @@ def run_worker(job: Job, supervisor: Connection) -> None:
         sys.exit(1)
     orphaned = threading.Event()
     config = server_config(job.settings, create_app(job.settings, zoo))
-    server = WorkerServer(config, job, lambda: supervisor.send(Started(tuple(zoo.names))))
-    threading.Thread(target=_watch, args=(supervisor, server.leave, orphaned), name="supervisor", daemon=True).start()
+
+    def listening(port: int) -> None:
+        keep_start()
+        supervisor.send(Started(tuple(zoo.names)))
+
+    server = WorkerServer(config, job, listening)
+    threading.Thread(target=_watch, args=(supervisor, server.leave_soon, orphaned), name="supervisor", daemon=True).start()
     try:
         server.run(sockets=[job.listening])
     finally:

@@ -15,8 +15,8 @@ import pytest
 
 from models.zoo import Variant, Zoo, load_zoo
 from quietwire.cli import main
-from service.app import Server, make_server
 from service.runtime import Runtime
+from service.server import Server, make_server
 from service.settings import Settings
 
 Serve = Callable[..., contextlib.AbstractContextManager["Running"]]

@@ -1,6 +1,7 @@
 """SIGHUP to a server of one process: the folder of variants read again under live streams."""
 
 import asyncio
+import contextlib
 import gc
 import hashlib
 import shutil
@@ -42,6 +43,25 @@ def replace(folder, name, by):
     card.model_copy(update=facts).save(folder / f"{name}.json")
 
 
+@contextlib.asynccontextmanager
+async def half_way(url, variant):
+    """A live stream after its first second; gives its socket, its events and the task that receives them."""
+    async with live(url, variant=variant) as socket:
+        events = []
+        task = asyncio.create_task(receive(socket, events))
+        await socket.send(encode(SOUND[:, :16000]))
+        await until(lambda: sum(len(one) for one in events if isinstance(one, bytes)) > 16000, PATIENCE)
+        yield socket, events, task
+
+
+async def finish(socket, events, task):
+    """Its second second, sent; all it gave."""
+    await socket.send(encode(SOUND[:, 16000:]))
+    await send(socket, END)
+    assert await task == 1000
+    return decode(b"".join(one for one in events if isinstance(one, bytes)))
+
+
 def loaded(served):
     """``/variants`` by name."""
     rows = httpx.get(f"{served.http}/variants").json()["variants"]
@@ -52,20 +72,13 @@ def test_a_live_stream_keeps_its_network_and_a_new_one_gets_what_is_in_the_folde
     before = load_variant(folder / "crn/original.onnx")
 
     async def through_a_reload(served):
-        async with live(served.url, variant="original") as socket:
-            events = []
-            task = asyncio.create_task(receive(socket, events))
-            await socket.send(encode(SOUND[:, :16000]))
-            await until(lambda: sum(len(one) for one in events if isinstance(one, bytes)) > 16000, PATIENCE)
+        async with half_way(served.url, "original") as kept:
             replace(folder, "crn/original", "crn/pruned")
             shutil.rmtree(folder / "fcn")
             served.process.send_signal(signal.SIGHUP)
             await until(lambda: "were read again" in served.log, PATIENCE)
             new = await stream(served.url, SOUND, variant="original")
-            await socket.send(encode(SOUND[:, 16000:]))
-            await send(socket, END)
-            assert await task == 1000
-        return decode(b"".join(one for one in events if isinstance(one, bytes))), new
+            return await finish(*kept), new
 
     with started(tmp_path, "--zoo", folder) as served:
         assert set(loaded(served)) == {"crn/original", "crn/pruned", "fcn/original", "fcn/pruned"}
@@ -99,22 +112,16 @@ def test_a_file_that_is_damaged_leaves_what_was_loaded_in_force_and_says_so(fold
 
 def test_a_stream_that_asks_for_its_variant_again_gets_the_new_one_and_the_old_one_is_freed(serve, folder):
     async def switch(running):
-        async with live(running.url, variant="pruned") as socket:
-            events = []
-            task = asyncio.create_task(receive(socket, events))
-            await socket.send(encode(SOUND[:, :16000]))
-            await until(lambda: sum(len(one) for one in events if isinstance(one, bytes)) > 16000, PATIENCE)
+        async with half_way(running.url, "pruned") as (socket, events, task):
             old = weakref.ref(running.variant("crn/pruned"))
             replace(folder, "crn/pruned", "crn/original")
             running.server.reload()
             await until(lambda: running.variant("crn/pruned") is not old(), PATIENCE)
             assert old() is not None
             await send(socket, {"type": "configure", "variant": "pruned"})
-            await socket.send(encode(SOUND[:, 16000:]))
-            await send(socket, END)
-            assert await task == 1000
+            output = await finish(socket, events, task)
         await until(lambda: gc.collect() >= 0 and old() is None, PATIENCE)
-        return decode(b"".join(one for one in events if isinstance(one, bytes)))
+        return output
 
     with serve(zoo=folder) as running:
         output = asyncio.run(switch(running))

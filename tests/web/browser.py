@@ -19,7 +19,7 @@ import soundfile
 import soxr
 
 from models.zoo import SHIPPED, Zoo, load_zoo
-from service.app import make_server
+from service.server import make_server
 from service.settings import Settings
 
 if TYPE_CHECKING:
@@ -128,6 +128,14 @@ class Page:
     def run(self, script: str, *arguments: Any) -> Any:
         """Run a script in the page."""
         return self.driver.execute_script(script, *arguments)
+
+    def collect(self, constructor: str, name: str) -> None:
+        """Have the page's array of that name hold every object that the constructor makes from now on."""
+        self.run(f"""window.{name} = [];
+          const Former = {constructor};
+          window.{constructor} = class extends Former {{
+            constructor(...given) {{ super(...given); {name}.push(this); }}
+          }};""")
 
     def click(self, selector: str) -> None:
         """Press what a person would press."""

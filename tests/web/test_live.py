@@ -116,9 +116,7 @@ def test_a_microphone_that_is_pulled_out_ends_the_stream_in_words(page):
 
 
 def test_a_paused_sound_is_said_and_goes_on_with_a_click(page):
-    page.run("""window.contexts = [];
-      const Context = AudioContext;
-      window.AudioContext = class extends Context { constructor(...given) { super(...given); contexts.push(this); } };""")
+    page.collect("AudioContext", "contexts")
     page.start()
     page.run("contexts.at(-1).suspend()")
     assert "paused the sound" in until(lambda: page.text("problem"))
@@ -128,9 +126,7 @@ def test_a_paused_sound_is_said_and_goes_on_with_a_click(page):
 
 
 def test_only_watching_keeps_the_pictures_and_silences_the_sound(page):
-    page.run("""window.gains = [];
-      const Gain = GainNode;
-      window.GainNode = class extends Gain { constructor(...given) { super(...given); gains.push(this); } };""")
+    page.collect("GainNode", "gains")
     page.start()
     until(lambda: page.run("return gains.at(-1)?.gain.value") == 1)
     page.click('[name="listen"][value="watch"]')
