@@ -113,7 +113,8 @@ async def variants(request: Request) -> JSONResponse:
                 "evaluation": card.evaluation.model_dump() if card.evaluation else None,
             }
         )
-    return JSONResponse({"variants": rows, "not_loaded": sorted(runtime.zoo.failures)})
+    zoo = runtime.zoo
+    return JSONResponse({"variants": rows, "not_loaded": sorted(zoo.failures), "outdated": sorted(zoo.outdated)})
 
 
 @router.get("/healthz")

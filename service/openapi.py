@@ -44,6 +44,7 @@ class VariantsAnswer(BaseModel):
 
     variants: list[VariantAnswer]
     not_loaded: list[str] = Field(description="Files that could not be used.")
+    outdated: list[str] = Field(description="Variants in use whose files have since become ones that cannot be.")
 
 
 class ReadyAnswer(BaseModel):

@@ -102,6 +102,8 @@ def test_a_file_that_is_damaged_leaves_what_was_loaded_in_force_and_says_so(fold
         asyncio.run(until(lambda: "crn/original cannot be loaded and stays as it was" in served.log, PATIENCE))
         assert "SHA-256 differs from the card's" in served.log
         assert loaded(served) == before
+        told = httpx.get(f"{served.http}/variants").json()
+        assert (told["not_loaded"], told["outdated"]) == ([], ["crn/original"])
         assert asyncio.run(stream(served.url, noise(0.1), variant="original")).close_code == 1000
         shutil.rmtree(folder)
         served.process.send_signal(signal.SIGHUP)
