@@ -22,6 +22,7 @@ from compression.cli_options import (
     MixersOption,
     NoiseOption,
     PairsOption,
+    RoomsOption,
     RunOption,
     SpeechOption,
     ThreadsOption,
@@ -74,6 +75,7 @@ def train(
     speech: SpeechOption = None,
     noise: NoiseOption = None,
     pairs: PairsOption = None,
+    rooms: RoomsOption = None,
     valid_speech: ValidSpeechOption = None,
     valid_noise: ValidNoiseOption = None,
     valid_pairs: ValidPairsOption = None,
@@ -103,7 +105,7 @@ def train(
     if mixers and where.type != "cpu":
         raise typer.BadParameter(f"on {device} mixtures are made by the device: leave it 0", param_hint="--mixers")
     settings = load_recipe(recipe) if steps is None else load_recipe(recipe).with_steps(steps)
-    training = Sources(speech, noise, pairs, cache)
+    training = Sources(speech, noise, pairs, cache, rooms)
     validation = Sources(valid_speech, valid_noise, valid_pairs, cache and cache / "valid")
     batches = open_batches(training, validation, valid_share, settings, where)
     trainer = Trainer(settings, *batches, run or Path("runs") / recipe.stem, where, resume_from, mixers=mixers)

@@ -15,6 +15,7 @@ from compression.cli_options import (
     MixersOption,
     NoiseOption,
     PairsOption,
+    RoomsOption,
     RunOption,
     SpeechOption,
     ThreadsOption,
@@ -37,6 +38,7 @@ def compress(
     speech: SpeechOption = None,
     noise: NoiseOption = None,
     pairs: PairsOption = None,
+    rooms: RoomsOption = None,
     valid_speech: ValidSpeechOption = None,
     valid_noise: ValidNoiseOption = None,
     valid_pairs: ValidPairsOption = None,
@@ -68,7 +70,7 @@ def compress(
     torch.set_num_threads(threads)
     recipe, original = load_compress_recipe(settings), load_network(source)
     check_reachable(recipe, original)
-    training = Sources(speech, noise, pairs, cache)
+    training = Sources(speech, noise, pairs, cache, rooms)
     validation = Sources(valid_speech, valid_noise, valid_pairs, cache and cache / "valid")
     folder = run or Path("runs") / settings.stem
     shop = open_workshop(original, recipe.mixing, training, validation, valid_share, folder, minutes, mixers)

@@ -26,6 +26,10 @@ PairsOption = Annotated[
     tuple[Path, Path] | None,
     typer.Option(metavar="NOISY CLEAN", help="Folders with the same file names (VoiceBank-DEMAND), for --speech and --noise."),
 ]
+RoomsOption = Annotated[
+    Path | None,
+    typer.Option(help="Folder of impulse responses of rooms, beside --speech and --noise; rooms are simulated, too."),
+]
 ValidSpeechOption = Annotated[Path | None, typer.Option(help="Folder of clean speech to validate on.")]
 ValidNoiseOption = Annotated[Path | None, typer.Option(help="Folder of noise to validate on.")]
 ValidPairsOption = Annotated[tuple[Path, Path] | None, typer.Option(metavar="NOISY CLEAN", help="Pairs to validate on.")]

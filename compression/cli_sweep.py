@@ -15,6 +15,7 @@ from compression.cli_options import (
     MixersOption,
     NoiseOption,
     PairsOption,
+    RoomsOption,
     RunOption,
     SpeechOption,
     ThreadsOption,
@@ -33,6 +34,7 @@ def sweep(
     speech: SpeechOption = None,
     noise: NoiseOption = None,
     pairs: PairsOption = None,
+    rooms: RoomsOption = None,
     valid_speech: ValidSpeechOption = None,
     valid_noise: ValidNoiseOption = None,
     valid_pairs: ValidPairsOption = None,
@@ -64,7 +66,7 @@ def sweep(
     recipe, original = load_compress_recipe(settings), load_network(source)
     check_sweep(recipe, original)
     prepare_folder(out)
-    training = Sources(speech, noise, pairs, cache)
+    training = Sources(speech, noise, pairs, cache, rooms)
     validation = Sources(valid_speech, valid_noise, valid_pairs, cache and cache / "valid")
     folder = run or Path("runs") / settings.stem
     shop = open_workshop(original, recipe.mixing, training, validation, valid_share, folder, minutes, mixers)

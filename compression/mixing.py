@@ -11,7 +11,7 @@ import dataclasses
 import torch
 from torch import Tensor
 
-from compression import filters
+from compression import filters, rooms
 from compression.audio import SAMPLE_RATE
 from compression.corpus import Corpus
 from compression.filters import Chance
@@ -34,7 +34,8 @@ class MixingSettings:
         quiet: Almost no noise (SNR 30 to 50 dB).
         speechless: Noise alone; the target is silence.
         pause: Part of the speech is silenced.
-        reverb: Speech is put in a simulated room; the target keeps the room.
+        reverb: Speech is put in a room; the target keeps the room.
+        recorded: That room is a recorded one, where there are any, and not a simulated one.
         equalise: Speech and noise are coloured, each on its own.
         band_limit: Microphone or telephone band, on mixture and target alike.
         clip: The mixture's peaks are cut off; the target's are not.
@@ -50,6 +51,7 @@ class MixingSettings:
     speechless: float = 0.03
     pause: float = 0.3
     reverb: float = 0.3
+    recorded: float = 0.4
     equalise: float = 0.6
     band_limit: float = 0.12
     clip: float = 0.04
@@ -78,10 +80,28 @@ def rms(x: Tensor) -> Tensor:
 
 
 class Mixer:
-    """Batches of ``(noisy, clean)``, each ``[batch, samples]``."""
+    """Batches of ``(noisy, clean)``, each ``[batch, samples]``.
 
-    def __init__(self, speech: Corpus, noise: Corpus, settings: MixingSettings, batch: int, samples: int) -> None:
+    Args:
+        speech: Recordings of it.
+        noise: Recordings of it.
+        settings: How often what happens.
+        batch: Examples.
+        samples: Of each.
+        impulses: Rooms from ``load_rooms``, or None.
+    """
+
+    def __init__(
+        self,
+        speech: Corpus,
+        noise: Corpus,
+        settings: MixingSettings,
+        batch: int,
+        samples: int,
+        impulses: Tensor | None = None,
+    ) -> None:
         self.speech, self.noise, self.settings, self.batch, self.samples = speech, noise, settings, batch, samples
+        self.impulses = impulses
         self.device = speech.samples.device
 
     def __call__(self, seed: int, index: int) -> tuple[Tensor, Tensor]:
@@ -112,7 +132,10 @@ class Mixer:
 
     def _speech(self, chance: Chance, size: int) -> Tensor:
         clean = self._window(self.speech, chance)
-        clean = torch.where(chance.happens(self.settings.reverb), filters.apply(clean, filters.room(chance, size)), clean)
+        room = filters.room(chance, size)
+        if self.impulses is not None:
+            room = torch.where(chance.happens(self.settings.recorded), rooms.recorded(chance, self.impulses, size), room)
+        clean = torch.where(chance.happens(self.settings.reverb), filters.apply(clean, room), clean)
         coloured = filters.apply(clean, filters.equaliser(chance, size, 4.0))
         return torch.where(chance.happens(self.settings.equalise), coloured, clean)
 

@@ -6,6 +6,7 @@ import dataclasses
 from pathlib import Path
 
 import torch
+from torch import Tensor
 
 from compression.audio import SAMPLE_RATE
 from compression.batches import Batches
@@ -14,10 +15,22 @@ from compression.errors import CorpusError
 from compression.mixing import Mixer, MixingSettings
 from compression.pair_mixing import PairCorpus, PairMixer
 from compression.recipe import Recipe
+from compression.rooms import load_rooms
 
-Recordings = tuple[Corpus, Corpus] | PairCorpus
 VALIDATION_BATCH = 8
 VALIDATION_SECONDS = 3
+
+
+@dataclasses.dataclass(frozen=True)
+class Material:
+    """Recordings to be mixed: speech and noise and, where there are any, rooms from ``load_rooms``."""
+
+    speech: Corpus
+    noise: Corpus
+    rooms: Tensor | None = None
+
+
+Recordings = Material | PairCorpus
 
 
 @dataclasses.dataclass(frozen=True)
@@ -28,6 +41,7 @@ class Sources:
         speech: Clean speech, a subfolder per speaker.
         noise: Noise.
         pairs: Noisy and clean recordings with the same file names, instead of the two.
+        rooms: Impulse responses, for speech and noise.
         cache: Folder for decoded audio.
     """
 
@@ -35,10 +49,11 @@ class Sources:
     noise: Path | None = None
     pairs: tuple[Path, Path] | None = None
     cache: Path | None = None
+    rooms: Path | None = None
 
     @property
     def named(self) -> bool:
-        """Whether there is a folder at all."""
+        """Whether there is a folder to take speech from."""
         return bool(self.speech or self.noise or self.pairs)
 
     def load(self, device: torch.device) -> Recordings:
@@ -47,14 +62,15 @@ class Sources:
         Raises:
             CorpusError: They are not to be used together, or cannot be used.
         """
-        if self.pairs and not (self.speech or self.noise):
+        if self.pairs and not (self.speech or self.noise or self.rooms):
             return PairCorpus.load(*self.pairs, device, self.cache)
         if self.pairs or not self.speech or not self.noise:
             raise CorpusError("a folder is missing or too many are named: give speech and noise, or pairs alone")
         speech_cache, noise_cache = (self.cache and self.cache / f"{kind}.npz" for kind in ("speech", "noise"))
-        return (
+        return Material(
             Corpus.load(self.speech, device, by_folder=True, cache=speech_cache),
             Corpus.load(self.noise, device, by_folder=False, cache=noise_cache),
+            load_rooms(self.rooms, device) if self.rooms else None,
         )
 
 
@@ -66,8 +82,8 @@ def hold_out(recordings: Recordings, share: float) -> tuple[Recordings, Recordin
     """
     if isinstance(recordings, PairCorpus):
         return recordings.hold_out(share)
-    (speech, held_speech), (noise, held_noise) = (corpus.hold_out(share) for corpus in recordings)
-    return (speech, noise), (held_speech, held_noise)
+    (speech, held_speech), (noise, held_noise) = recordings.speech.hold_out(share), recordings.noise.hold_out(share)
+    return Material(speech, noise, recordings.rooms), Material(held_speech, held_noise)
 
 
 def mixer(recordings: Recordings, settings: MixingSettings, batch: int, seconds: float) -> Batches:
@@ -75,7 +91,7 @@ def mixer(recordings: Recordings, settings: MixingSettings, batch: int, seconds:
     samples = round(seconds * SAMPLE_RATE)
     if isinstance(recordings, PairCorpus):
         return PairMixer(recordings, settings.level_dbfs, batch, samples)
-    return Mixer(*recordings, settings, batch, samples)
+    return Mixer(recordings.speech, recordings.noise, settings, batch, samples, recordings.rooms)
 
 
 def open_batches(
