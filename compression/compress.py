@@ -1,15 +1,16 @@
 """From a trained ``original`` to the variants ``pruned``, ``quantized`` and ``combined`` of its family.
 
-Pruning may begin with whole blocks, and goes in rounds, each a measurement of importance, a removal and a training against
-the original's output; then comes a longer training. Quantization measures each tensor's sensitivity, chooses bits under a
-budget of bytes and trains the centroids. ``combined`` is the one after the other. Every step is a stage with a folder of
-its own.
+Pruning may begin with whole recurrent layers, and goes in rounds, each a measurement of importance, a removal, in which
+those that stay take over what they can, and a training against the original's output; then comes a longer training.
+Quantization measures each tensor's sensitivity, chooses bits under a budget of bytes and trains the centroids.
+``combined`` is the one after the other. Every step is a stage with a folder of its own.
 """
 
 from __future__ import annotations
 
 import copy
 import dataclasses
+import functools
 import time
 from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
@@ -19,7 +20,6 @@ import onnx
 import torch
 from torch import Tensor
 
-from compression.blocks import least_important, without_blocks
 from compression.compress_recipe import CompressRecipe, PruningSettings
 from compression.errors import CompressionError
 from compression.export import export, to_onnx
@@ -30,8 +30,10 @@ from compression.packing import byte_account
 from compression.pruning import choose, importance
 from compression.quantization import choose_plan, measure_sensitivity, output_distance
 from compression.recipe import TrainingSettings
+from compression.recurrent_layers import least_important, without_layers
 from compression.sharing import fine_tunable, settled
 from compression.stages import Outcome, Record, Stage, Workshop, fingerprint, run_stage, save_record, say
+from compression.standing_in import Moments, best_kept, hand_over, measure_moments
 from models.card import VARIANTS, VariantCard, VariantName, load_card
 from models.crn import Crn
 from models.network import StreamingNetwork
@@ -93,10 +95,10 @@ def make_variants(
 
 
 def prune_in_rounds(shop: Workshop, recipe: CompressRecipe) -> list[Outcome]:
-    """Blocks, then all rounds, then the final training; the last outcome is the pruned network."""
+    """Layers, then all rounds, then the final training; the last outcome is the pruned network."""
     settings, done, network = recipe.pruning, list[Outcome](), shop.original
-    if settings.blocks:
-        done.append(run_stage(shop, blocks_stage(shop, settings, recipe.round_training)))
+    if settings.layers:
+        done.append(run_stage(shop, layers_stage(shop, settings, recipe.round_training)))
         network = done[-1].network
     for index, (macs_ratio, parameters_ratio) in enumerate(settings.targets(), 1):
         name, last = f"pruned/round-{index}", index == settings.rounds
@@ -108,8 +110,8 @@ def prune_in_rounds(shop: Workshop, recipe: CompressRecipe) -> list[Outcome]:
     return [*done, run_stage(shop, final)]
 
 
-def blocks_stage(shop: Workshop, settings: PruningSettings, training: TrainingSettings) -> Stage:
-    """The stage that removes the original's least important blocks and trains what is left."""
+def layers_stage(shop: Workshop, settings: PruningSettings, training: TrainingSettings) -> Stage:
+    """The stage that removes the original's least important recurrent layers; the rounds' training follows."""
     original = cast("Crn", shop.original)
 
     def plan() -> Record:
@@ -124,12 +126,13 @@ def blocks_stage(shop: Workshop, settings: PruningSettings, training: TrainingSe
                 ]
             return torch.stack(parts).mean().item()
 
-        return {"removed": least_important(original, loss, settings.blocks)}
+        return {"removed": least_important(original, loss, settings.layers)}
 
     def apply(plan: Record) -> StreamingNetwork:
-        return without_blocks(original, plan["removed"])
+        return without_layers(original, plan["removed"])
 
-    return Stage("pruned/blocks", original, {"pruning": dataclasses.asdict(settings)}, training, plan, apply)
+    known = {"pruning": dataclasses.asdict(settings)}
+    return Stage("pruned/layers", original, known, training, plan, apply, trained=False)
 
 
 def pruning_stage(
@@ -168,11 +171,19 @@ def pruning_stage(
             return enhancement_loss(estimate, noisy, clean, training.loss_weights, example, training.distillation)
 
         scores = importance(copy.deepcopy(parent), loss, settings.importance_batches)
-        kept = choose(parent, scores, macs_ratio, parameters_ratio, multiple=multiple)
+        sizes = choose(parent, scores, macs_ratio, parameters_ratio, settings.smallest.of, multiple)
+        kept = best_kept(parent, moments(), sizes)
         return {"kept": {width: indices.tolist() for width, indices in kept.items()}}
 
     def apply(plan: Record) -> StreamingNetwork:
-        return shrink(parent, {width: torch.tensor(indices) for width, indices in plan["kept"].items()})
+        kept = {width: torch.tensor(indices) for width, indices in plan["kept"].items()}
+        return shrink(hand_over(parent, moments(), kept), kept)
+
+    @functools.cache
+    def moments() -> Moments:
+        batches, tick = shop.batches(training), ticker(f"{name}: measuring what can stand in")
+        heard = (batches(IMPORTANCE_SEED, batch)[0] for batch in range(settings.importance_batches))
+        return measure_moments(parent, (tick(n, settings.importance_batches) or x for n, x in enumerate(heard)))
 
     return Stage(name, parent, {"pruning": dataclasses.asdict(settings)}, training, plan, apply, trained=trained)
 

@@ -11,7 +11,6 @@ from typing import Any
 
 import torch
 
-from compression.blocks import without_blocks
 from compression.errors import RecipeError
 from compression.export import to_onnx
 from compression.folding import fold_normalisation, stored_parameters
@@ -20,11 +19,40 @@ from compression.mixing import MixingSettings
 from compression.pruning import choose, schedule
 from compression.quantization import HALF, WIDTHS, Plan, plan_bytes, stored_bytes
 from compression.recipe import TrainingSettings, read_tables, settings_from
+from compression.recurrent_layers import recurrent_layers, without_layers
 from compression.sweep_settings import SweepSettings
 from models.crn import Crn
 from models.network import StreamingNetwork
 
 TABLES = ("pruning", "quantization", "mixing", "sweep")
+
+
+@dataclasses.dataclass(frozen=True)
+class SmallestWidths:
+    """What no width becomes smaller than; those of a family that it does not have mean nothing.
+
+    Attributes:
+        channels: Of the convolutions of a ``crn``.
+        subband_channels: Of its recurrent blocks.
+        subband_units: Of each block's GRU that the sub-bands share.
+        fullband_units: Of each block's GRU that sees all sub-bands.
+        filters: Of each layer of an ``fcn``.
+    """
+
+    channels: int = 4
+    subband_channels: int = 4
+    subband_units: int = 4
+    fullband_units: int = 4
+    filters: int = 4
+
+    def __post_init__(self) -> None:
+        if min(dataclasses.astuple(self)) < 1:
+            raise ValueError("every width must be at least 1")
+
+    def of(self, width: str) -> int:
+        """For a width of a network, such as ``subband_units.1``."""
+        smallest: int = getattr(self, width.split(".")[0])
+        return smallest
 
 
 @dataclasses.dataclass(frozen=True)
@@ -37,7 +65,8 @@ class PruningSettings:
         parameters_ratio: Of its parameters that stay, at most.
         multiple: Widths end as multiples of this.
         importance_batches: Training batches over which a unit's importance is averaged.
-        blocks: Recurrent blocks of a ``crn`` that stay, before anything else goes; 0 for all.
+        layers: Recurrent layers of a ``crn`` that stay, before anything else goes; 0 for all.
+        smallest: What no width becomes smaller than.
     """
 
     rounds: int = 4
@@ -45,7 +74,8 @@ class PruningSettings:
     parameters_ratio: float = 0.4
     multiple: int = 1
     importance_batches: int = 64
-    blocks: int = 0
+    layers: int = 0
+    smallest: SmallestWidths = SmallestWidths()
 
     def __post_init__(self) -> None:
         for name in ("rounds", "multiple", "importance_batches"):
@@ -54,8 +84,8 @@ class PruningSettings:
         for name in ("macs_ratio", "parameters_ratio"):
             if not 0 < getattr(self, name) <= 1:
                 raise ValueError(f"{name} must be above 0 and at most 1")
-        if self.blocks < 0:
-            raise ValueError("blocks must be at least 1, or 0 for all")
+        if self.layers < 0:
+            raise ValueError("layers must be at least 1, or 0 for all")
 
     def targets(self) -> Iterator[tuple[float, float]]:
         """Shares of the multiplications and parameters of ``original`` after each round."""
@@ -118,10 +148,13 @@ def load_compress_recipe(path: Path) -> CompressRecipe:
     try:
         if unknown := set(tables) - set(TABLES):
             raise ValueError(f"unknown table [{min(unknown)}]; use [pruning], [quantization], [mixing] and [sweep]")
-        pruning, (rounds, final) = _split(tables, "pruning", "training", "final")
+        pruning, (rounds, final, smallest) = _split(tables, "pruning", "training", "final", "smallest")
         quantization, (centroids,) = _split(tables, "quantization", "training")
         recipe = CompressRecipe(
-            settings_from(PruningSettings, pruning, "pruning"),
+            dataclasses.replace(
+                settings_from(PruningSettings, pruning, "pruning"),
+                smallest=settings_from(SmallestWidths, smallest, "pruning.smallest"),
+            ),
             settings_from(TrainingSettings, rounds, "pruning.training"),
             settings_from(TrainingSettings, final, "pruning.final"),
             settings_from(QuantizationSettings, quantization, "quantization"),
@@ -154,7 +187,9 @@ def smallest_plan(network: StreamingNetwork) -> Plan:
     return {name: min((*WIDTHS, HALF), key=lambda bits: stored_bytes(size, bits)) for name, size in sizes.items()}
 
 
-def prune_at_random(network: StreamingNetwork, macs_ratio: float, parameters_ratio: float, multiple: int) -> StreamingNetwork:
+def prune_at_random(
+    network: StreamingNetwork, macs_ratio: float, parameters_ratio: float, settings: PruningSettings
+) -> StreamingNetwork:
     """A network of the widths that pruning leaves, about; the weights mean nothing.
 
     Raises:
@@ -162,8 +197,7 @@ def prune_at_random(network: StreamingNetwork, macs_ratio: float, parameters_rat
     """
     generator = torch.Generator().manual_seed(0)
     scores = {name: torch.rand(width, generator=generator) for name, width in widths(network).items()}
-    kept = choose(network, scores, macs_ratio, parameters_ratio, multiple=multiple)
-    return with_widths(network, {name: len(indices) for name, indices in kept.items()})
+    return with_widths(network, choose(network, scores, macs_ratio, parameters_ratio, settings.smallest.of, settings.multiple))
 
 
 def check_reachable(recipe: CompressRecipe, network: StreamingNetwork) -> None:
@@ -174,16 +208,17 @@ def check_reachable(recipe: CompressRecipe, network: StreamingNetwork) -> None:
     """
     settings, budgets = recipe.pruning, recipe.quantization
     trial = network
-    if settings.blocks:
-        if not isinstance(network, Crn) or settings.blocks > len(network.config.subband_units):
+    if settings.layers:
+        there = recurrent_layers(network) if isinstance(network, Crn) else []
+        if settings.layers > len(there):
             raise RecipeError(
-                f"blocks in [pruning] is {settings.blocks}, which this network does not have: leave the entry out"
+                f"layers in [pruning] is {settings.layers}, which this network does not have: leave the entry out"
             )
-        trial = without_blocks(network, [0] * (len(network.config.subband_units) - settings.blocks))
+        trial = without_layers(network, there[: len(there) - settings.layers])
     try:
         macs_ratio = min(1.0, settings.macs_ratio * network.macs_per_second() / trial.macs_per_second())
         parameters_ratio = min(1.0, settings.parameters_ratio * network.parameter_count() / trial.parameter_count())
-        pruned = prune_at_random(trial, macs_ratio, parameters_ratio, settings.multiple)
+        pruned = prune_at_random(trial, macs_ratio, parameters_ratio, settings)
     except ValueError as error:
         raise RecipeError(f"macs_ratio or parameters_ratio in [pruning] is too small for this network: {error}") from error
     whole = len(to_onnx(network, "original").SerializeToString())

@@ -65,7 +65,7 @@ class CrnGraph:
         frames = graph.add("Concat", graph.slice(hops, 0, -1, 1), graph.slice(hops, 1, 2**31, 1), axis=2)
         frames = graph.add("Transpose", frames, perm=[1, 0, 2])
         spectrum = graph.reshape(graph.add("MatMul", frames, analysis), 0, 0, 2, network.bins)
-        masked, hidden = self._mask(spectrum, hidden)
+        masked, hidden = self._mask(spectrum, dict(zip(list(network.state_sizes)[2:], hidden, strict=True)))
         frames = graph.add(
             "Transpose", graph.add("MatMul", graph.reshape(masked, 0, 0, 2 * network.bins), synthesis), perm=[1, 0, 2]
         )
@@ -101,24 +101,24 @@ class CrnGraph:
         power = self.graph.add("ReduceSumSquare", spectrum, axes=[2], keepdims=1)
         return self.graph.add("Log", self.graph.add("Add", power, self.graph.constant(EPSILON)))
 
-    def _mask(self, spectrum: str, hidden: list[str]) -> tuple[str, list[str]]:
+    def _mask(self, spectrum: str, hidden: dict[str, str]) -> tuple[str, list[str]]:
         graph = self.graph
         level = self._log_power(spectrum)
         compressed = graph.add("Mul", spectrum, self._power(level, (COMPRESSION - 1) / 2))
         features = graph.add("Concat", compressed, self._power(level, COMPRESSION / 2), axis=2)
-        mask, hidden = self._network(features, hidden)
+        mask, following = self._network(features, hidden)
         halves = graph.integers(1, 1)
         real, imaginary = graph.add_many("Split", compressed, halves, outputs=2, axis=2)
         mask_real, mask_imaginary = graph.add_many("Split", mask, halves, outputs=2, axis=2)
         turned = graph.add("Concat", graph.add("Neg", imaginary), real, axis=2)
         masked = graph.add("Add", graph.add("Mul", compressed, mask_real), graph.add("Mul", turned, mask_imaginary))
         exponent = (1 / COMPRESSION - 1) / 2
-        return graph.add("Mul", masked, self._power(self._log_power(masked), exponent)), hidden
+        return graph.add("Mul", masked, self._power(self._log_power(masked), exponent)), following
 
-    def _network(self, x: str, hidden: list[str]) -> tuple[str, list[str]]:
+    def _network(self, x: str, hidden: dict[str, str]) -> tuple[str, list[str]]:
         """Planes ``[frames, batch, 3, bins]`` to mask planes ``[frames, batch, 2, bins]``, and the following states."""
         graph, network, config = self.graph, self.network, self.network.config
-        wide, blocks = config.subband_channels, len(config.subband_units)
+        wide = config.subband_channels
         frames = graph.add("Slice", graph.add("Shape", x), graph.integers(0), graph.integers(1))
         x = graph.reshape(x, -1, 3, 1, network.bins)
         x = graph.silu(self._convolve(x, network.entry, network.entry_norm))
@@ -128,15 +128,19 @@ class CrnGraph:
             skips.append(x)
         x = graph.add("Transpose", self._convolve(x, network.down, network.down_norm), perm=[0, 2, 3, 1])
         x = graph.reshape(x, -1, wide)
-        following = [""] * len(hidden)
-        for index in range(blocks):
-            x, following[index] = self._subband(x, frames, network.subband[index], hidden[index])
-            x, following[blocks + index] = self._fullband(x, frames, network.fullband[index], hidden[blocks + index])
+        following = {}
+        for block in map(str, range(len(config.subband_units))):
+            if block in network.subband:
+                name = f"subband{block}"
+                x, following[name] = self._subband(x, frames, network.subband[block], hidden[name])
+            if block in network.fullband:
+                name = f"fullband{block}"
+                x, following[name] = self._fullband(x, frames, network.fullband[block], hidden[name])
         x = graph.affine(x, *fold(as_array(network.up.weight).T, network.up_norm))
         x = graph.add("Transpose", graph.reshape(x, -1, 1, 2 * network.bands, config.channels), perm=[0, 3, 1, 2])
         for layer in network.decoder:
             x = self._decode(x, layer, skips.pop())
-        return self._exit(x, frames), following
+        return self._exit(x, frames), [following[name] for name in hidden]
 
     def _exit(self, x: str, frames: str) -> str:
         """The mask as planes ``[frames, batch, 2, bins]``."""

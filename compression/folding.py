@@ -40,8 +40,8 @@ def normalised_layers(network: StreamingNetwork) -> Iterator[tuple[str, str]]:
         for index in range(network.config.depth):
             yield f"encoder.{index}", f"encoder_norms.{index}"
             yield from ((f"decoder.{index}.{name}", f"decoder.{index}.{name}_norm") for name in ("join", "conv"))
-        for index in range(len(network.config.subband_units)):
-            yield f"subband.{index}.project", f"subband.{index}.norm"
+        for block in network.subband:
+            yield f"subband.{block}.project", f"subband.{block}.norm"
     else:
         raise TypeError(f"no folding is written for networks of the family {network.family!r}")
 

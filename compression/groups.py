@@ -32,8 +32,8 @@ def widths(network: StreamingNetwork) -> dict[str, int]:
     if isinstance(network, Crn):
         config = network.config
         found = {"channels": config.channels, "subband_channels": config.subband_channels}
-        found |= {f"subband_units.{index}": units for index, units in enumerate(config.subband_units)}
-        return found | {f"fullband_units.{index}": units for index, units in enumerate(config.fullband_units)}
+        found |= {f"subband_units.{index}": units for index, units in enumerate(config.subband_units) if units}
+        return found | {f"fullband_units.{index}": units for index, units in enumerate(config.fullband_units) if units}
     raise TypeError(f"networks of the family {network.family!r} cannot be pruned")
 
 
@@ -48,8 +48,8 @@ def with_widths(network: StreamingNetwork, chosen: Mapping[str, int]) -> Streami
             network.config,
             channels=chosen["channels"],
             subband_channels=chosen["subband_channels"],
-            subband_units=tuple(chosen[f"subband_units.{index}"] for index in blocks),
-            fullband_units=tuple(chosen[f"fullband_units.{index}"] for index in blocks),
+            subband_units=tuple(chosen.get(f"subband_units.{index}", 0) for index in blocks),
+            fullband_units=tuple(chosen.get(f"fullband_units.{index}", 0) for index in blocks),
         )
     )
 
@@ -96,13 +96,15 @@ def _crn_axes(network: StreamingNetwork) -> Axes:
         found |= _norm(f"decoder.{index}.join_norm", narrow) | _norm(f"decoder.{index}.conv_norm", narrow)
     found |= {"down.weight": (wide, narrow, None, None), "up.weight": (narrow, wide), "mask.weight": (None, narrow, None, None)}
     found |= _norm("down_norm", wide) | _norm("up_norm", narrow) | {"mask.bias": (None,)}
-    for index in range(len(network.config.subband_units)):
-        sub, full = f"subband_units.{index}", f"fullband_units.{index}"
-        found |= _gru(f"subband.{index}.gru", wide, sub) | _norm(f"subband.{index}.norm", wide)
-        found[f"subband.{index}.project.weight"] = (wide, sub)
-        found |= _gru(f"fullband.{index}.gru", full, full)
-        found |= {f"fullband.{index}.reduce.weight": (full, wide), f"fullband.{index}.reduce.bias": (full,)}
-        found |= {f"fullband.{index}.expand.weight": (wide, full), f"fullband.{index}.expand.bias": (wide,)}
+    for block in network.subband:
+        sub = f"subband_units.{block}"
+        found |= _gru(f"subband.{block}.gru", wide, sub) | _norm(f"subband.{block}.norm", wide)
+        found[f"subband.{block}.project.weight"] = (wide, sub)
+    for block in network.fullband:
+        full = f"fullband_units.{block}"
+        found |= _gru(f"fullband.{block}.gru", full, full)
+        found |= {f"fullband.{block}.reduce.weight": (full, wide), f"fullband.{block}.reduce.bias": (full,)}
+        found |= {f"fullband.{block}.expand.weight": (wide, full), f"fullband.{block}.expand.bias": (wide,)}
     return found
 
 

@@ -10,6 +10,7 @@ ordinary hardware no time is saved; what is shipped is pruned by whole filters (
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
@@ -73,5 +74,5 @@ def paper_ratio(kept: float, centroids: int | None = None) -> float:
     return kept if centroids is None else kept * math.log2(centroids) / 32
 
 
-def _hidden(network: Fcn) -> list[nn.Conv1d]:
+def _hidden(network: Fcn) -> Sequence[nn.Conv1d]:
     return list(network.convs)[1:-1]

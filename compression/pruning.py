@@ -1,9 +1,10 @@
-"""Parameter pruning for shipping: whole feature maps, filters and GRU units go, least important first.
+"""Parameter pruning for shipping: how many feature maps, filters and GRU units of each width stay.
 
 Importance is the first-order Taylor estimate of Molchanov et al. (CVPR 2019): the square of what the loss would change
 if the unit's parameters were zero, averaged over batches. Units of all widths compete; each one's importance is divided
 by the share of multiplications and parameters that removing it saves, as long as there are too many of these, so that
-what is taken first is what costs much and matters little. The pruned network is an ordinary smaller network.
+what is taken first is what costs much and matters little. Which units of a width stay, and what becomes of the work of the
+others, ``standing_in`` says. The pruned network is an ordinary smaller network.
 """
 
 from __future__ import annotations
@@ -71,46 +72,45 @@ def choose(
     scores: Mapping[str, Tensor],
     macs_ratio: float,
     parameters_ratio: float,
-    smallest: int = 4,
+    smallest: Callable[[str], int] = lambda width: 4,
     multiple: int = 1,
-) -> dict[str, Tensor]:
-    """Which units to keep so that the network needs at most these shares of its multiplications and parameters.
+) -> dict[str, int]:
+    """How many units to keep so that the network needs at most these shares of its multiplications and parameters.
 
     Args:
         network: To be pruned.
         scores: From ``importance``.
         macs_ratio: Of ``network.macs_per_second()``, in (0, 1].
         parameters_ratio: Of ``network.parameter_count()``, in (0, 1].
-        smallest: No width becomes smaller.
+        smallest: What a width does not become smaller than, of its name.
         multiple: Widths end as multiples of this where they are larger than that; they are rounded down, and what this saves
             too much is given back where it is worth most.
 
     Returns:
-        Sorted indices to keep, by width.
+        The size of each width.
 
     Raises:
         ValueError: The shares cannot be reached.
     """
     sizes = widths(network)
-    order = {name: scores[name].argsort(descending=True) for name in sizes}
-    ranked = {name: scores[name][order[name]].tolist() for name in sizes}
+    ranked = {name: scores[name].sort(descending=True).values.tolist() for name in sizes}
+    least = {name: smallest(name) for name in sizes}
     targets = macs_ratio * network.macs_per_second(), parameters_ratio * network.parameter_count()
     while max(costs := _costs(network, sizes, targets)) > 1:
         prices = {
             name: ranked[name][size - 1] / saving
             for name, size in sizes.items()
-            if size > smallest and (saving := _saved(costs, _costs(network, {**sizes, name: size - 1}, targets))) > 0
+            if size > least[name] and (saving := _saved(costs, _costs(network, {**sizes, name: size - 1}, targets))) > 0
         }
         if not prices:
-            raise ValueError(
-                f"the shares {macs_ratio:g} and {parameters_ratio:g} cannot be reached with widths of {smallest} and more"
-            )
+            raise ValueError(f"the shares {macs_ratio:g} and {parameters_ratio:g} cannot be reached with the smallest widths")
         cheapest = min(prices, key=lambda name: prices[name])
         sizes[cheapest] -= 1
     if multiple > 1:
-        sizes = {name: max(size // multiple * multiple, min(size, multiple)) for name, size in sizes.items()}
+        lower = {name: size // multiple * multiple for name, size in sizes.items()}
+        sizes = {name: max(lower[name], min(size, max(multiple, least[name]))) for name, size in sizes.items()}
         _give_back(network, sizes, ranked, targets, multiple)
-    return {name: order[name][:size].sort().values for name, size in sizes.items()}
+    return sizes
 
 
 def _give_back(

@@ -67,7 +67,7 @@ def check_sweep(recipe: CompressRecipe, network: StreamingNetwork) -> SweepSetti
     if settings.macs_ratios:
         least = min(settings.macs_ratios)
         try:
-            prune_at_random(network, least, 1.0, recipe.pruning.multiple)
+            prune_at_random(network, least, 1.0, recipe.pruning)
         except ValueError as error:
             raise RecipeError(f"{least:g} of macs_ratios in [sweep] is too small for this network: {error}") from error
     return settings
@@ -99,7 +99,7 @@ def _narrowed(shop: Workshop, recipe: CompressRecipe, settings: SweepSettings) -
     def outcomes(index: int) -> tuple[Outcome, ...]:
         before = outcomes(index - 1) if index else ()
         parent = before[-1].network if before else shop.original
-        pruning = PruningSettings(1, ratios[index], 1.0, common.multiple, common.importance_batches)
+        pruning = PruningSettings(1, ratios[index], 1.0, common.multiple, common.importance_batches, smallest=common.smallest)
         name, targets = f"sweep/{_narrowed_name(ratios[index])}", (ratios[index], 1.0)
         stage = pruning_stage(shop, pruning, training, name, parent, targets, common.multiple, trained=settings.steps > 0)
         return (*before, run_stage(shop, stage))

@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from models.gru import Gru
-from models.network import StreamingNetwork, layers, split_state
+from models.network import StreamingNetwork, layers, named_layers, split_state
 
 COMPRESSION = 0.3
 EPSILON = 1e-12
@@ -33,8 +33,8 @@ class CrnConfig:
     Attributes:
         channels: Channels of the encoder and the decoder, at a quarter of the bins.
         subband_channels: Channels of the recurrent blocks, at an eighth of the bins.
-        subband_units: Units of each block's GRU that the sub-bands share.
-        fullband_units: Units of each block's GRU that sees all sub-bands.
+        subband_units: Units of each block's GRU that the sub-bands share; 0 for a block without that layer.
+        fullband_units: Units of each block's GRU that sees all sub-bands; 0 likewise.
         depth: Convolutions in the encoder, and in the decoder.
     """
 
@@ -49,9 +49,14 @@ class CrnConfig:
         object.__setattr__(self, "fullband_units", tuple(self.fullband_units))
         if len(self.subband_units) != len(self.fullband_units):
             raise ValueError("subband_units and fullband_units must name the same number of blocks")
-        widths = (self.channels, self.subband_channels, self.depth, *self.subband_units, *self.fullband_units)
-        if min(widths) < 1:
-            raise ValueError("every width of a crn must be at least 1")
+        units = (*self.subband_units, *self.fullband_units)
+        if min(self.channels, self.subband_channels, self.depth) < 1 or min(units, default=0) < 0 or not any(units):
+            raise ValueError("every width of a crn must be at least 1, but for units of 0 where a block lacks a layer")
+
+
+def _present(units: tuple[int, ...]) -> list[tuple[str, int]]:
+    """Names and units of the layers that are there."""
+    return [(str(block), width) for block, width in enumerate(units) if width]
 
 
 class ChannelNorm(nn.BatchNorm1d):
@@ -141,8 +146,9 @@ class Crn(StreamingNetwork):
         self.encoder_norms = layers(ChannelNorm(channels) for _ in range(config.depth))
         self.down = FrequencyConv(channels, wide, 4, stride=2)
         self.down_norm = ChannelNorm(wide)
-        self.subband = layers(SubbandLayer(wide, units) for units in config.subband_units)
-        self.fullband = layers(FullbandLayer(self.bands, wide, units) for units in config.fullband_units)
+        subband, fullband = _present(config.subband_units), _present(config.fullband_units)
+        self.subband = named_layers({block: SubbandLayer(wide, units) for block, units in subband})
+        self.fullband = named_layers({block: FullbandLayer(self.bands, wide, units) for block, units in fullband})
         self.up = nn.Linear(wide, 2 * channels, bias=False)
         self.up_norm = ChannelNorm(channels)
         self.decoder = layers(DecoderLayer(channels) for _ in range(config.depth))
@@ -158,8 +164,8 @@ class Crn(StreamingNetwork):
     @property
     def state_sizes(self) -> dict[str, int]:
         sizes = {"history": self.window - self.hop, "overlap": self.window - self.hop}
-        sizes |= {f"subband{i}": self.bands * units for i, units in enumerate(self.config.subband_units)}
-        sizes |= {f"fullband{i}": units for i, units in enumerate(self.config.fullband_units)}
+        sizes |= {f"subband{name}": self.bands * units for name, units in _present(self.config.subband_units)}
+        sizes |= {f"fullband{name}": units for name, units in _present(self.config.fullband_units)}
         return sizes
 
     def macs_per_second(self) -> int:
@@ -215,14 +221,16 @@ class Crn(StreamingNetwork):
             x = x + functional.silu(norm(conv(x)))
             skips.append(x)
         x = self.down_norm(self.down(x))
-        subband_hidden, fullband_hidden = [], []
-        for index, (subband, fullband) in enumerate(zip(self.subband, self.fullband, strict=True)):
-            x, hidden = subband(x, parts[f"subband{index}"].to(x.dtype))
-            subband_hidden.append(hidden.float())
-            x, hidden = fullband(x, parts[f"fullband{index}"].to(x.dtype))
-            fullband_hidden.append(hidden.float())
+        hidden = {}
+        for block in map(str, range(len(self.config.subband_units))):
+            if block in self.subband:
+                x, last = self.subband[block](x, parts[f"subband{block}"].to(x.dtype))
+                hidden[f"subband{block}"] = last.float()
+            if block in self.fullband:
+                x, last = self.fullband[block](x, parts[f"fullband{block}"].to(x.dtype))
+                hidden[f"fullband{block}"] = last.float()
         x = self.up_norm(self.up(x).view(frames, batch, 2 * self.bands, -1))
         for layer in self.decoder:
             x = layer(x, skips.pop())
         mask = self.mask(x).reshape(frames, batch, bins, 2).float()
-        return mask, subband_hidden + fullband_hidden
+        return mask, [hidden[name] for name in parts if name in hidden]

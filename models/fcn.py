@@ -58,6 +58,16 @@ def band_strength(bands: Tensor) -> Tensor:
     return power.sqrt()
 
 
+class LongConv(nn.Conv1d):
+    """Convolution of ``TAPS`` taps, ``[batch, channels, samples]``, without padding."""
+
+    def __init__(self, inputs: int, outputs: int) -> None:
+        super().__init__(inputs, outputs, TAPS)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return convolve(x, self.weight, self.bias)
+
+
 class Fcn(StreamingNetwork):
     """See the module's docstring. Latency: a hop of 10 ms and 216 samples (13.5 ms) of look-ahead."""
 
@@ -70,7 +80,7 @@ class Fcn(StreamingNetwork):
         self.config = config = config or FcnConfig()
         widths = (1, *config.filters, 1)
         self.delay = (len(widths) - 1) * (TAPS - 1) // 2
-        self.convs = layers(nn.Conv1d(inputs, outputs, TAPS) for inputs, outputs in itertools.pairwise(widths))
+        self.convs = layers(LongConv(inputs, outputs) for inputs, outputs in itertools.pairwise(widths))
         self.norms = layers(nn.BatchNorm1d(width) for width in config.filters)
         if min(config.filters) >= 2:
             self._pass_through()
@@ -127,7 +137,7 @@ class Fcn(StreamingNetwork):
         """Enhance whole signals ``[batch, samples]``; zeros stand for the silence before and after."""
         x = functional.pad(audio, (self.delay, self.delay)).unsqueeze(1) * INPUT_SCALE
         for index, conv in enumerate(self.convs):
-            x = self._activate(index, convolve(x, conv.weight, conv.bias))
+            x = self._activate(index, conv(x))
         return x.squeeze(1)
 
     def step(self, audio: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
@@ -136,7 +146,7 @@ class Fcn(StreamingNetwork):
         for index, (conv, past) in enumerate(zip(self.convs, split_state(state, self.state_sizes).values(), strict=True)):
             x = torch.cat([past.view(len(x), conv.in_channels, TAPS - 1), x], dim=2)
             memory.append(x[..., 1 - TAPS :].flatten(1))
-            x = self._activate(index, convolve(x, conv.weight, conv.bias))
+            x = self._activate(index, conv(x))
         return x.squeeze(1), torch.cat(memory, dim=1)
 
     def _activate(self, index: int, x: Tensor) -> Tensor:

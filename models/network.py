@@ -8,7 +8,7 @@ same computation once over all hops, so streaming and offline output are equal b
 from __future__ import annotations
 
 import abc
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import torch
@@ -93,6 +93,11 @@ class StreamingNetwork(nn.Module, abc.ABC):
 def layers(modules: Iterable[Layer]) -> Sequence[Layer]:
     """An ``nn.ModuleList``, typed by what it holds."""
     return cast("Sequence[Layer]", nn.ModuleList(modules))
+
+
+def named_layers(modules: dict[str, Layer]) -> Mapping[str, Layer]:
+    """An ``nn.ModuleDict``, likewise."""
+    return cast("Mapping[str, Layer]", nn.ModuleDict(modules))
 
 
 def split_state(state: Tensor, sizes: dict[str, int]) -> dict[str, Tensor]:

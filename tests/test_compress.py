@@ -144,15 +144,13 @@ def interrupted(folder: Path):
     return stopped
 
 
-def test_whole_blocks_go_first_where_the_settings_say_how_many_stay(recordings: Path, tmp_path: Path) -> None:
+def test_whole_recurrent_layers_go_first_where_the_settings_say_how_many_stay(recordings: Path, tmp_path: Path) -> None:
     source = checkpoint(tmp_path, "crn", subband_units=[8, 8, 8], fullband_units=[12, 12, 12])
-    settings(tmp_path, SETTINGS.replace("rounds = 2", "rounds = 1\nblocks = 2").replace("macs_ratio = 0.6", "macs_ratio = 0.9"))
+    settings(tmp_path, SETTINGS.replace("rounds = 2", "rounds = 1\nlayers = 4").replace("macs_ratio = 0.6", "macs_ratio = 0.9"))
     succeed(recordings, tmp_path, source, "--only", "pruned")
     made = load_card(tmp_path / "zoo/crn/pruned.json").compression
-    assert [stage["stage"] for stage in made["stages"]] == ["pruned/blocks", "pruned/round-1", "pruned/final"]
-    assert {name for name in made["widths"] if "units" in name} == {
-        f"{kind}_units.{index}" for kind in ("subband", "fullband") for index in range(2)
-    }
+    assert [stage["stage"] for stage in made["stages"]] == ["pruned/layers", "pruned/round-1", "pruned/final"]
+    assert sum("units" in name for name in made["widths"]) == 4
     assert load_zoo(tmp_path / "zoo").get("crn", "pruned").card.macs_per_second > 0
 
 

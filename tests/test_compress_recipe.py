@@ -49,7 +49,9 @@ def test_rounds_lead_to_the_ratios_in_equal_shares() -> None:
         ("[pruning]\ntraining = 3", r"training in .pruning. must be a table: write \[pruning\.training\]"),
         ("[pruning]\nround = 3", "unknown entry 'round' in .pruning.; use rounds"),
         ("[pruning]\nrounds = 0", r"\[pruning\]: rounds must be at least 1"),
-        ("[pruning]\nblocks = -1", "blocks must be at least 1, or 0 for all"),
+        ("[pruning]\nlayers = -1", "layers must be at least 1, or 0 for all"),
+        ("[pruning.smallest]\nchannels = 0", r"\[pruning\.smallest\]: every width must be at least 1"),
+        ("[pruning.smallest]\nbands = 3", r"unknown entry 'bands' in \[pruning\.smallest\]"),
         ("[pruning]\nmacs_ratio = 1.5", "macs_ratio must be above 0"),
         ("[pruning]\nparameters_ratio = 0", "parameters_ratio must be above 0"),
         ("[pruning]\nmultiple = 2.0", "multiple in .pruning. must be of the kind of 1, not 2.0"),
@@ -70,10 +72,10 @@ def test_a_mistake_is_refused_by_file_and_entry(tmp_path: Path, text: str, messa
         load_compress_recipe(path)
 
 
-@pytest.mark.parametrize(("family", "blocks"), [("crn", 4), ("fcn", 1)])
-def test_blocks_that_a_network_does_not_have_are_refused(tmp_path: Path, family: str, blocks: int) -> None:
+@pytest.mark.parametrize(("family", "layers"), [("crn", 7), ("fcn", 1)])
+def test_layers_that_a_network_does_not_have_are_refused(tmp_path: Path, family: str, layers: int) -> None:
     path = tmp_path / "a.toml"
-    path.write_text(f"[pruning]\nblocks = {blocks}\n")
+    path.write_text(f"[pruning]\nlayers = {layers}\n")
     network = load_recipe(SETTINGS / f"{family}.toml").build()
-    with pytest.raises(RecipeError, match=rf"blocks in \[pruning\] is {blocks}, which this network does not have"):
+    with pytest.raises(RecipeError, match=rf"layers in \[pruning\] is {layers}, which this network does not have"):
         check_reachable(load_compress_recipe(path), network)
