@@ -44,6 +44,10 @@ def compress(
     valid_pairs: ValidPairsOption = None,
     valid_share: ValidShareOption = 0.05,
     run: RunOption = None,
+    pruned_from: Annotated[
+        Path | None,
+        typer.Option(metavar="CHECKPOINT", help="A pruned network to train on, such as a run's pruned/final/best.pt."),
+    ] = None,
     only: Annotated[str, typer.Option(help="Variants to make, separated by commas.")] = ",".join(MADE),
     minutes: MinutesOption = None,
     threads: ThreadsOption = PROCESSORS,
@@ -73,7 +77,7 @@ def compress(
     training = Sources(speech, noise, pairs, cache, rooms)
     validation = Sources(valid_speech, valid_noise, valid_pairs, cache and cache / "valid")
     folder = run or Path("runs") / settings.stem
-    shop = open_workshop(original, recipe.mixing, training, validation, valid_share, folder, minutes, mixers)
+    shop = open_workshop(original, recipe.mixing, training, validation, valid_share, folder, minutes, mixers, pruned_from)
     try:
         cards = make_variants(shop, recipe, zoo, training_facts(source), only.split(","))
     except StoppedError as stop:

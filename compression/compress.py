@@ -20,6 +20,7 @@ import onnx
 import torch
 from torch import Tensor
 
+from compression.checkpoint import load_network, training_facts
 from compression.compress_recipe import CompressRecipe, PruningSettings
 from compression.errors import CompressionError
 from compression.export import export, to_onnx
@@ -95,8 +96,19 @@ def make_variants(
 
 
 def prune_in_rounds(shop: Workshop, recipe: CompressRecipe) -> list[Outcome]:
-    """Layers, then all rounds, then the final training; the last outcome is the pruned network."""
+    """Layers, then all rounds, then the final training; the last outcome is the pruned network.
+
+    Raises:
+        CompressionError: The pruned network to go on from is of another family.
+    """
     settings, done, network = recipe.pruning, list[Outcome](), shop.original
+    if shop.pruned_from is not None:
+        network, family = load_network(shop.pruned_from), shop.original.family
+        if network.family != family:
+            raise CompressionError(
+                f"{shop.pruned_from} holds a network of the family {network.family}: name a pruned one of {family}"
+            )
+        return [run_stage(shop, final_stage(network, recipe.final_training))]
     if settings.layers:
         done.append(run_stage(shop, layers_stage(shop, settings, recipe.round_training)))
         network = done[-1].network
@@ -106,8 +118,12 @@ def prune_in_rounds(shop: Workshop, recipe: CompressRecipe) -> list[Outcome]:
         multiple = settings.multiple if last else 1
         done.append(run_stage(shop, pruning_stage(shop, settings, recipe.round_training, name, network, ratios, multiple)))
         network = done[-1].network
-    final = Stage("pruned/final", network, {}, recipe.final_training, dict, lambda plan: copy.deepcopy(network))
-    return [*done, run_stage(shop, final)]
+    return [*done, run_stage(shop, final_stage(network, recipe.final_training))]
+
+
+def final_stage(network: StreamingNetwork, training: TrainingSettings) -> Stage:
+    """The stage that trains what is left."""
+    return Stage("pruned/final", network, {}, training, dict, lambda plan: copy.deepcopy(network))
 
 
 def layers_stage(shop: Workshop, settings: PruningSettings, training: TrainingSettings) -> Stage:
@@ -220,7 +236,10 @@ def _write(shop: Workshop, variant: VariantName, stages: list[Outcome], zoo: Pat
         card = load_card(path.with_suffix(".json"))
         if card.compression.get("network") == fingerprint(last.network):
             return card
-    card = export(last.network, variant, zoo, training, how_made(shop.original, stages, content))
+    made = how_made(shop.original, stages, content)
+    if shop.pruned_from is not None and variant != "quantized":
+        made["pruned_from"] = training_facts(shop.pruned_from)
+    card = export(last.network, variant, zoo, training, made)
     save_record(last.path, last.record | {"file": {"bytes": card.bytes, "sha256": card.sha256}})
     say(f"{variant}: {card.bytes:,} bytes, {card.size_ratio:.2%} of original, in {path}")
     return card

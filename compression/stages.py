@@ -50,6 +50,7 @@ class Workshop:
         folder: Of all stages.
         deadline: Time of ``time.monotonic`` at which to stop.
         mixers: Processes that make batches while a network is trained.
+        pruned_from: Checkpoint of a pruned network whose training goes on, instead of a cut of ``original``.
         losses: Of ``original`` over the validation batches, by weights of the loss; filled as needed.
     """
 
@@ -60,6 +61,7 @@ class Workshop:
     folder: Path
     deadline: float = math.inf
     mixers: int = 0
+    pruned_from: Path | None = None
     losses: dict[LossWeights, float] = dataclasses.field(default_factory=dict)
 
     def batches(self, training: TrainingSettings, seconds: float | None = None) -> Batches:

@@ -154,6 +154,26 @@ def test_whole_recurrent_layers_go_first_where_the_settings_say_how_many_stay(re
     assert load_zoo(tmp_path / "zoo").get("crn", "pruned").card.macs_per_second > 0
 
 
+def test_the_training_of_a_pruned_network_goes_on_from_its_checkpoint(recordings: Path, tmp_path: Path) -> None:
+    settings(tmp_path)
+    source = checkpoint(tmp_path, "fcn")
+    succeed(recordings, tmp_path, source, "--only", "pruned")
+    kept = tmp_path / "kept.pt"
+    (tmp_path / "run/pruned/final/best.pt").rename(kept)
+    former = load_card(tmp_path / "zoo/fcn/pruned.json")
+    arguments = ("--only", "pruned", "--pruned-from", kept, "--run", tmp_path / "second")
+    succeed(recordings, tmp_path, source, *arguments)
+    card = load_card(tmp_path / "zoo/fcn/pruned.json")
+    assert (card.parameters, card.macs_per_second) == (former.parameters, former.macs_per_second)
+    assert card.sha256 != former.sha256
+    assert [stage["stage"] for stage in card.compression["stages"]] == ["pruned/final"]
+    assert card.compression["pruned_from"]["steps"] == 2
+    assert not (tmp_path / "second/pruned/round-1").exists()
+    other = checkpoint(tmp_path, "crn", seed=5)
+    with pytest.raises(CompressionError, match="holds a network of the family crn: name a pruned one of fcn"):
+        succeed(recordings, tmp_path, source, "--pruned-from", other, "--run", tmp_path / "third")
+
+
 def test_no_time_means_no_work_and_no_error(recordings: Path, tmp_path: Path) -> None:
     settings(tmp_path)
     result = succeed(recordings, tmp_path, checkpoint(tmp_path, "fcn"), "--minutes", 0)
