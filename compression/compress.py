@@ -8,38 +8,28 @@ Quantization measures each tensor's sensitivity, chooses bits under a budget of 
 
 from __future__ import annotations
 
-import copy
 import dataclasses
-import functools
-import time
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import onnx
-import torch
-from torch import Tensor
 
-from compression.checkpoint import load_network, training_facts
-from compression.compress_recipe import CompressRecipe, PruningSettings
+from compression.checkpoint import training_facts
+from compression.compress_recipe import CompressRecipe
 from compression.errors import CompressionError
 from compression.export import export, to_onnx
 from compression.folding import fold_normalisation
-from compression.groups import shrink, widths
-from compression.losses import enhancement_loss
+from compression.groups import widths
 from compression.packing import byte_account
-from compression.pruning import choose, importance
+from compression.pruning_stages import prune_in_rounds
 from compression.quantization import choose_plan, measure_sensitivity, output_distance
-from compression.recipe import TrainingSettings
-from compression.recurrent_layers import least_important, without_layers
 from compression.sharing import fine_tunable, settled
-from compression.stages import Outcome, Record, Stage, Workshop, fingerprint, run_stage, save_record, say
-from compression.standing_in import Moments, best_kept, hand_over, measure_moments
+from compression.stages import Outcome, Record, Stage, Workshop, fingerprint, run_stage, save_record
+from compression.telling import say, ticker
 from models.card import VARIANTS, VariantCard, VariantName, load_card
-from models.crn import Crn
 from models.network import StreamingNetwork
 
-IMPORTANCE_SEED = 11
 SENSITIVITY_SEED = 13
 MADE = VARIANTS[1:]
 
@@ -93,115 +83,6 @@ def make_variants(
             stages = [*stages, run_stage(shop, quantization_stage(shop, recipe, variant, parent, whole))]
         cards.append(_write(shop, variant, stages, zoo, training))
     return cards
-
-
-def prune_in_rounds(shop: Workshop, recipe: CompressRecipe) -> list[Outcome]:
-    """Layers, then all rounds, then the final training; the last outcome is the pruned network.
-
-    Raises:
-        CompressionError: The pruned network to go on from is of another family.
-    """
-    settings, done, network = recipe.pruning, list[Outcome](), shop.original
-    if shop.pruned_from is not None:
-        network, family = load_network(shop.pruned_from), shop.original.family
-        if network.family != family:
-            raise CompressionError(
-                f"{shop.pruned_from} holds a network of the family {network.family}: name a pruned one of {family}"
-            )
-        return [run_stage(shop, final_stage(network, recipe.final_training))]
-    if settings.layers:
-        done.append(run_stage(shop, layers_stage(shop, settings, recipe.round_training)))
-        network = done[-1].network
-    for index, (macs_ratio, parameters_ratio) in enumerate(settings.targets(), 1):
-        name, last = f"pruned/round-{index}", index == settings.rounds
-        ratios = macs_ratio, parameters_ratio
-        multiple = settings.multiple if last else 1
-        done.append(run_stage(shop, pruning_stage(shop, settings, recipe.round_training, name, network, ratios, multiple)))
-        network = done[-1].network
-    return [*done, run_stage(shop, final_stage(network, recipe.final_training))]
-
-
-def final_stage(network: StreamingNetwork, training: TrainingSettings) -> Stage:
-    """The stage that trains what is left."""
-    return Stage("pruned/final", network, {}, training, dict, lambda plan: copy.deepcopy(network))
-
-
-def layers_stage(shop: Workshop, settings: PruningSettings, training: TrainingSettings) -> Stage:
-    """The stage that removes the original's least important recurrent layers; the rounds' training follows."""
-    original = cast("Crn", shop.original)
-
-    def plan() -> Record:
-        lessons = shop.lessons(training)
-        drawn = [lessons(IMPORTANCE_SEED, batch) for batch in range(settings.importance_batches)]
-
-        def loss(network: Crn) -> float:
-            with torch.no_grad():
-                parts = [
-                    enhancement_loss(network(noisy), noisy, clean, training.loss_weights, example, training.distillation)
-                    for noisy, clean, example in drawn
-                ]
-            return torch.stack(parts).mean().item()
-
-        return {"removed": least_important(original, loss, settings.layers)}
-
-    def apply(plan: Record) -> StreamingNetwork:
-        return without_layers(original, plan["removed"])
-
-    known = {"pruning": dataclasses.asdict(settings)}
-    return Stage("pruned/layers", original, known, training, plan, apply, trained=False)
-
-
-def pruning_stage(
-    shop: Workshop,
-    settings: PruningSettings,
-    training: TrainingSettings,
-    name: str,
-    parent: StreamingNetwork,
-    ratios: tuple[float, float],
-    multiple: int,
-    trained: bool = True,
-) -> Stage:
-    """The stage that measures importance, removes units and trains what is left.
-
-    Args:
-        shop: What the stages share.
-        settings: Of the whole pruning; part of what the stage is known by.
-        training: Of this stage; also the batches and the loss for importance.
-        name: Of the stage.
-        parent: What is pruned.
-        ratios: Shares of the multiplications and parameters of ``original`` that stay, at most.
-        multiple: Widths end as multiples of this.
-        trained: Whether a training follows.
-    """
-    original = shop.original
-    macs_ratio = min(1.0, ratios[0] * original.macs_per_second() / parent.macs_per_second())
-    parameters_ratio = min(1.0, ratios[1] * original.parameter_count() / parent.parameter_count())
-
-    def plan() -> Record:
-        lessons, tick = shop.lessons(training), ticker(f"{name}: measuring importance")
-
-        def loss(network: StreamingNetwork, batch: int) -> Tensor:
-            noisy, clean, example = lessons(IMPORTANCE_SEED, batch)
-            tick(batch, settings.importance_batches)
-            estimate = network(noisy)
-            return enhancement_loss(estimate, noisy, clean, training.loss_weights, example, training.distillation)
-
-        scores = importance(copy.deepcopy(parent), loss, settings.importance_batches)
-        sizes = choose(parent, scores, macs_ratio, parameters_ratio, settings.smallest.of, multiple)
-        kept = best_kept(parent, moments(), sizes)
-        return {"kept": {width: indices.tolist() for width, indices in kept.items()}}
-
-    def apply(plan: Record) -> StreamingNetwork:
-        kept = {width: torch.tensor(indices) for width, indices in plan["kept"].items()}
-        return shrink(hand_over(parent, moments(), kept), kept)
-
-    @functools.cache
-    def moments() -> Moments:
-        batches, tick = shop.batches(training), ticker(f"{name}: measuring what can stand in")
-        heard = (batches(IMPORTANCE_SEED, batch)[0] for batch in range(settings.importance_batches))
-        return measure_moments(parent, (tick(n, settings.importance_batches) or x for n, x in enumerate(heard)))
-
-    return Stage(name, parent, {"pruning": dataclasses.asdict(settings)}, training, plan, apply, trained=trained)
 
 
 def quantization_stage(
@@ -265,17 +146,3 @@ def how_made(original: StreamingNetwork, stages: Sequence[Outcome], content: byt
     if "bits" in last.record["plan"]:
         made["bits"] = last.record["plan"]["bits"]
     return made
-
-
-def ticker(label: str) -> Callable[[int, int], None]:
-    """A function of ``(done, total)`` that prints a line with the time left every ten seconds."""
-    start = time.monotonic()
-    shown = [start]
-
-    def tick(done: int, total: int) -> None:
-        now = time.monotonic()
-        if done and now - shown[0] >= 10:
-            shown[0] = now
-            say(f"{label}: {done} of {total}, {(now - start) / done * (total - done) / 60:.1f} min left")
-
-    return tick

@@ -11,7 +11,6 @@ import dataclasses
 import hashlib
 import json
 import math
-import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -26,6 +25,7 @@ from compression.losses import LossWeights
 from compression.mixing import MixingSettings
 from compression.recipe import Recipe, TrainingSettings
 from compression.sources import Recordings, mixer
+from compression.telling import say
 from compression.train import Trainer, validate
 from models.network import StreamingNetwork
 
@@ -221,11 +221,6 @@ def fingerprint(network: StreamingNetwork) -> str:
     for name, value in network.state_dict().items():
         total.update(name.encode() + value.detach().cpu().contiguous().numpy().tobytes())
     return total.hexdigest()
-
-
-def say(text: str) -> None:
-    """A line of progress."""
-    print(text, file=sys.stderr, flush=True)
 
 
 def _sizes(network: StreamingNetwork, original: StreamingNetwork) -> dict[str, float]:
