@@ -64,7 +64,7 @@ class PruningSettings:
         macs_ratio: Of the multiplications of ``original`` that stay, at most.
         parameters_ratio: Of its parameters that stay, at most.
         multiple: Widths end as multiples of this.
-        importance_batches: Training batches over which a unit's importance is averaged.
+        importance_batches: Training batches over which what each layer reads is averaged.
         layers: Recurrent layers of a ``crn`` that stay, before anything else goes; 0 for all.
         smallest: What no width becomes smaller than.
     """
@@ -196,12 +196,12 @@ def prune_at_random(
         ValueError: The ratios cannot be reached.
     """
     generator = torch.Generator().manual_seed(0)
-    scores = {name: torch.rand(width, generator=generator) for name, width in widths(network).items()}
-    return with_widths(network, choose(network, scores, macs_ratio, parameters_ratio, settings.smallest.of, settings.multiple))
+    costs = {name: torch.rand(width, generator=generator).sort().values for name, width in widths(network).items()}
+    return with_widths(network, choose(network, costs, macs_ratio, parameters_ratio, settings.smallest.of, settings.multiple))
 
 
 def check_reachable(recipe: CompressRecipe, network: StreamingNetwork) -> None:
-    """Refuse what this network cannot be compressed to, by pruning a trial copy with random importance.
+    """Refuse what this network cannot be compressed to, by pruning a trial copy at random.
 
     Raises:
         RecipeError: The pruning ratios or a budget of bytes cannot be reached; the message names the entry.

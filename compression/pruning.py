@@ -1,10 +1,8 @@
 """Parameter pruning for shipping: how many feature maps, filters and GRU units of each width stay.
 
-Importance is the first-order Taylor estimate of Molchanov et al. (CVPR 2019): the square of what the loss would change
-if the unit's parameters were zero, averaged over batches. Units of all widths compete; each one's importance is divided
-by the share of multiplications and parameters that removing it saves, as long as there are too many of these, so that
-what is taken first is what costs much and matters little. Which units of a width stay, and what becomes of the work of the
-others, ``standing_in`` says. The pruned network is an ordinary smaller network.
+Units of all widths compete. What it costs when one goes, ``standing_in`` measures; it is divided by the share of
+multiplications and parameters that this saves, as long as there are too many of these, so that what is taken first is
+what takes much and matters little. The pruned network is an ordinary smaller network.
 """
 
 from __future__ import annotations
@@ -12,46 +10,10 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping
 
-import torch
 from torch import Tensor
 
-from compression.groups import axes, widths, with_widths
+from compression.groups import widths, with_widths
 from models.network import StreamingNetwork
-
-Loss = Callable[[StreamingNetwork, int], Tensor]
-
-
-def importance(network: StreamingNetwork, loss: Loss, batches: int) -> dict[str, Tensor]:
-    """Taylor importance of every unit.
-
-    Args:
-        network: Evaluated with its running statistics, on the device of the batches.
-        loss: Of the network on batch ``n``.
-        batches: How many to average over.
-
-    Returns:
-        A tensor ``[width]`` per width; the loss squared is its unit.
-    """
-    sizes, follows = widths(network), axes(network)
-    totals = {name: torch.zeros(size) for name, size in sizes.items()}
-    network.eval()
-    for batch in range(batches):
-        network.zero_grad()
-        torch.autograd.backward(loss(network, batch))
-        changes = {name: torch.zeros(size) for name, size in sizes.items()}
-        for name, parameter in network.named_parameters():
-            assert parameter.grad is not None
-            effect = (parameter.detach() * parameter.grad).cpu()
-            for axis, width in enumerate(follows[name]):
-                if width is not None:
-                    others = [other for other in range(effect.ndim) if other != axis]
-                    along = effect.sum(others) if others else effect
-                    changes[width] += along.view(-1, sizes[width]).sum(0)
-        for name, change in changes.items():
-            totals[name] += change.square() / batches
-    network.zero_grad()
-    return totals
-
 
 Costs = tuple[float, float]
 
@@ -69,7 +31,7 @@ def _saved(before: Costs, after: Costs) -> float:
 
 def choose(
     network: StreamingNetwork,
-    scores: Mapping[str, Tensor],
+    costs: Mapping[str, Tensor],
     macs_ratio: float,
     parameters_ratio: float,
     smallest: Callable[[str], int] = lambda width: 4,
@@ -79,7 +41,7 @@ def choose(
 
     Args:
         network: To be pruned.
-        scores: From ``importance``.
+        costs: By width, what each unit's removal costs, the first to go first; from ``rank``.
         macs_ratio: Of ``network.macs_per_second()``, in (0, 1].
         parameters_ratio: Of ``network.parameter_count()``, in (0, 1].
         smallest: What a width does not become smaller than, of its name.
@@ -93,14 +55,14 @@ def choose(
         ValueError: The shares cannot be reached.
     """
     sizes = widths(network)
-    ranked = {name: scores[name].sort(descending=True).values.tolist() for name in sizes}
+    ranked = {name: costs[name].tolist()[::-1] for name in sizes}
     least = {name: smallest(name) for name in sizes}
     targets = macs_ratio * network.macs_per_second(), parameters_ratio * network.parameter_count()
-    while max(costs := _costs(network, sizes, targets)) > 1:
+    while max(before := _costs(network, sizes, targets)) > 1:
         prices = {
             name: ranked[name][size - 1] / saving
             for name, size in sizes.items()
-            if size > least[name] and (saving := _saved(costs, _costs(network, {**sizes, name: size - 1}, targets))) > 0
+            if size > least[name] and (saving := _saved(before, _costs(network, {**sizes, name: size - 1}, targets))) > 0
         }
         if not prices:
             raise ValueError(f"the shares {macs_ratio:g} and {parameters_ratio:g} cannot be reached with the smallest widths")

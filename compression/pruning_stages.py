@@ -8,18 +8,17 @@ import functools
 from typing import cast
 
 import torch
-from torch import Tensor
 
 from compression.checkpoint import load_network
 from compression.compress_recipe import CompressRecipe, PruningSettings
 from compression.errors import CompressionError
 from compression.groups import shrink
 from compression.losses import enhancement_loss
-from compression.pruning import choose, importance
+from compression.pruning import choose
 from compression.recipe import TrainingSettings
 from compression.recurrent_layers import least_important, without_layers
 from compression.stages import Outcome, Record, Stage, Workshop, run_stage
-from compression.standing_in import Moments, best_kept, hand_over, measure_moments
+from compression.standing_in import Moments, hand_over, measure_moments, rank
 from compression.telling import ticker
 from models.crn import Crn
 from models.network import StreamingNetwork
@@ -93,12 +92,12 @@ def pruning_stage(
     multiple: int,
     trained: bool = True,
 ) -> Stage:
-    """The stage that measures importance, removes units and trains what is left.
+    """The stage that measures what units are worth, removes some and trains what is left.
 
     Args:
         shop: What the stages share.
         settings: Of the whole pruning; part of what the stage is known by.
-        training: Of this stage; also the batches and the loss for importance.
+        training: Of this stage; what is measured is measured over such batches.
         name: Of the stage.
         parent: What is pruned.
         ratios: Shares of the multiplications and parameters of ``original`` that stay, at most.
@@ -110,18 +109,10 @@ def pruning_stage(
     parameters_ratio = min(1.0, ratios[1] * original.parameter_count() / parent.parameter_count())
 
     def plan() -> Record:
-        lessons, tick = shop.lessons(training), ticker(f"{name}: measuring importance")
-
-        def loss(network: StreamingNetwork, batch: int) -> Tensor:
-            noisy, clean, example = lessons(IMPORTANCE_SEED, batch)
-            tick(batch, settings.importance_batches)
-            estimate = network(noisy)
-            return enhancement_loss(estimate, noisy, clean, training.loss_weights, example, training.distillation)
-
-        scores = importance(copy.deepcopy(parent), loss, settings.importance_batches)
-        sizes = choose(parent, scores, macs_ratio, parameters_ratio, settings.smallest.of, multiple)
-        kept = best_kept(parent, moments(), sizes)
-        return {"kept": {width: indices.tolist() for width, indices in kept.items()}}
+        ranking = rank(parent, moments())
+        costs = {width: ranked.costs for width, ranked in ranking.items()}
+        sizes = choose(parent, costs, macs_ratio, parameters_ratio, settings.smallest.of, multiple)
+        return {"kept": {width: ranked.kept(sizes[width]).tolist() for width, ranked in ranking.items()}}
 
     def apply(plan: Record) -> StreamingNetwork:
         kept = {width: torch.tensor(indices) for width, indices in plan["kept"].items()}

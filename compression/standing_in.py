@@ -140,21 +140,42 @@ class _Surgery:
         self.inverse = self.inverse - pivot * (row.transpose(1, 2) @ row)
 
 
-def best_kept(network: StreamingNetwork, moments: Moments, sizes: Mapping[str, int]) -> dict[str, Tensor]:
-    """Sorted indices to keep of each width, so many as ``sizes`` says."""
-    kept, state = {}, network.state_dict()
+@dataclasses.dataclass(frozen=True)
+class Ranking:
+    """In which order the units of a width go, and what each costs.
+
+    Attributes:
+        order: ``[width]`` the first to go first; the last one never goes.
+        costs: ``[width]`` error that its removal adds to what reads the width, over the power of that, summed.
+    """
+
+    order: Tensor
+    costs: Tensor
+
+    def kept(self, size: int) -> Tensor:
+        """Sorted indices of the units that stay when ``size`` do."""
+        return self.order[len(self.order) - size :].sort().values
+
+
+def rank(network: StreamingNetwork, moments: Moments) -> dict[str, Ranking]:
+    """Of each width, the units in the order in which the others can best do without them."""
+    ranked, state = {}, network.state_dict()
     for width, whole in widths(network).items():
         weights = [reader.weight for reader in readers(network) if reader.width == width]
         surgeries = [_Surgery(_columns(state[weight], whole), moments[weight], whole) for weight in weights]
         left = torch.ones(whole, dtype=torch.bool)
-        for _ in range(whole - sizes[width]):
-            cost = sum((surgery.costs() for surgery in surgeries), start=torch.zeros(whole, dtype=torch.float64))
-            unit = int(torch.where(left, cost, torch.inf).argmin())
+        order, costs = list[int](), list[float]()
+        while len(order) < whole - 1:
+            total = sum((surgery.costs() for surgery in surgeries), start=torch.zeros(whole, dtype=torch.float64))
+            unit = int(torch.where(left, total, torch.inf).argmin())
             left[unit] = False
+            order.append(unit)
+            costs.append(float(total[unit]))
             for surgery in surgeries:
                 surgery.remove(unit)
-        kept[width] = left.nonzero().flatten()
-    return kept
+        order.append(int(left.nonzero()))
+        ranked[width] = Ranking(torch.tensor(order), torch.tensor([*costs, torch.inf]))
+    return ranked
 
 
 @torch.no_grad()

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from compression.groups import shrink, widths
-from compression.standing_in import best_kept, hand_over, measure_moments, readers
+from compression.standing_in import hand_over, measure_moments, rank, readers
 from models.crn import Crn, CrnConfig
 from models.fcn import Fcn, FcnConfig
 from models.network import StreamingNetwork
@@ -82,9 +82,9 @@ def test_a_sub_band_channel_that_is_a_mixture_of_others_is_the_one_that_goes_and
             rows = values.view(20, 12, -1)
             rows[:, 7] = 0.5 * rows[:, 2] - 0.75 * rows[:, 5]
     moments = measure_moments(made, [noise(seed) for seed in range(4)])
-    kept = best_kept(made, moments, {**widths(made), "subband_channels": 11})
-    gone = set(range(12)) - set(kept["subband_channels"].tolist())
-    assert gone <= {2, 5, 7} and len(gone) == 1  # any of the three is a mixture of the other two
+    ranking = rank(made, moments)["subband_channels"]
+    assert int(ranking.order[0]) in {2, 5, 7}  # any of the three is a mixture of the other two
+    assert ranking.costs[0] < 1e-2 * ranking.costs[1]
     left = {"subband_channels": torch.tensor([index for index in range(12) if index != 7])}
     with torch.no_grad():
         expected = made(noise(9))
@@ -97,7 +97,7 @@ def test_a_sub_band_channel_that_is_a_mixture_of_others_is_the_one_that_goes_and
 def test_handing_over_leaves_less_error_than_cutting(family: str) -> None:
     made = network(family)
     moments = measure_moments(made, [noise(seed) for seed in range(4)])
-    kept = best_kept(made, moments, {name: size - 2 for name, size in widths(made).items()})
+    kept = {name: ranking.kept(widths(made)[name] - 2) for name, ranking in rank(made, moments).items()}
     before = {name: value.clone() for name, value in made.state_dict().items()}
     handed = hand_over(made, moments, kept)
     torch.testing.assert_close(made.state_dict(), before)
@@ -128,5 +128,8 @@ def test_units_that_go_one_by_one_are_those_of_the_least_error() -> None:
     gone: list[int] = []
     for _ in range(3):
         gone.append(min((unit for unit in range(8) if unit not in gone), key=lambda unit: error([*gone, unit])))
-    kept = best_kept(made, moments, {**widths(made), "subband_units.0": 5})["subband_units.0"].tolist()
-    assert kept == [unit for unit in range(8) if unit not in gone]
+    ranking = rank(made, moments)["subband_units.0"]
+    assert ranking.order[:3].tolist() == gone
+    assert ranking.kept(5).tolist() == [unit for unit in range(8) if unit not in gone]
+    assert float(ranking.costs[:3].sum()) == pytest.approx(error(gone), rel=1e-4)
+    assert ranking.costs[-1] == torch.inf  # the last one never goes
