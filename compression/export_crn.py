@@ -26,12 +26,13 @@ def as_array(tensor: object) -> Array:
     return np.asarray(tensor.detach().cpu().numpy(), dtype=np.float32)
 
 
-def fold(weight: Array, norm: nn.BatchNorm1d) -> tuple[Array, Array]:
+def fold(weight: Array, norm: nn.BatchNorm1d, bias: Array | None = None) -> tuple[Array, Array]:
     """Put a normalisation into the layer before it; ``weight`` is ``[inputs, outputs]``, outputs in whole channel groups."""
     scale = as_array(norm.weight) / np.sqrt(as_array(norm.running_var) + norm.eps)
     shift = as_array(norm.bias) - as_array(norm.running_mean) * scale
     repeats = weight.shape[1] // len(scale)
-    return weight * np.tile(scale, repeats), np.tile(shift, repeats)
+    scale, shift = np.tile(scale, repeats), np.tile(shift, repeats)
+    return weight * scale, shift if bias is None else bias * scale + shift
 
 
 def gru_constants(graph: Graph, gru: nn.GRU) -> tuple[str, str, str]:
@@ -177,11 +178,11 @@ class CrnGraph:
     def _fullband(self, x: str, frames: str, layer: FullbandLayer, hidden: str) -> tuple[str, str]:
         """``x`` is ``[any, channels]``, a row a sub-band of a frame."""
         graph, units, wide = self.graph, layer.gru.hidden_size, self.network.config.subband_channels
-        y = graph.affine(
-            graph.reshape(x, -1, self.network.bands * wide), as_array(layer.reduce.weight).T, as_array(layer.reduce.bias)
-        )
+        flat = graph.reshape(x, -1, self.network.bands * wide)
+        y = graph.affine(flat, *fold(as_array(layer.reduce.weight).T, layer.reduce_norm))
         z, last = self._gru(self._by_frame(y, frames, units), layer.gru, graph.reshape(hidden, 1, -1, units))
-        y = graph.affine(graph.add("Add", y, z), as_array(layer.expand.weight).T, as_array(layer.expand.bias))
+        expand = fold(as_array(layer.expand.weight).T, layer.expand_norm, as_array(layer.expand.bias))
+        y = graph.affine(graph.add("Add", y, z), *expand)
         return graph.add("Add", x, graph.reshape(y, -1, wide)), graph.reshape(last, -1, units)
 
     def _decode(self, x: str, layer: DecoderLayer, skip: str) -> str:

@@ -42,6 +42,8 @@ def normalised_layers(network: StreamingNetwork) -> Iterator[tuple[str, str]]:
             yield from ((f"decoder.{index}.{name}", f"decoder.{index}.{name}_norm") for name in ("join", "conv"))
         for block in network.subband:
             yield f"subband.{block}.project", f"subband.{block}.norm"
+        for block in network.fullband:
+            yield from ((f"fullband.{block}.{name}", f"fullband.{block}.{name}_norm") for name in ("reduce", "expand"))
     else:
         raise TypeError(f"no folding is written for networks of the family {network.family!r}")
 
@@ -61,10 +63,10 @@ def fold_normalisation(network: StreamingNetwork) -> StreamingNetwork:
         scale = state[f"{norm}.weight"] / (state[f"{norm}.running_var"] + former.eps).sqrt()
         shift = state[f"{norm}.bias"] - state[f"{norm}.running_mean"] * scale
         weight = state[f"{layer}.weight"]
-        repeated = scale.repeat(len(weight) // len(scale))
-        weight.mul_(repeated.view(-1, *[1] * (weight.ndim - 1)))
+        repeats = len(weight) // len(scale)
+        weight.mul_(scale.repeat(repeats).view(-1, *[1] * (weight.ndim - 1)))
         if f"{layer}.bias" in state:
-            state[f"{layer}.bias"].mul_(scale).add_(shift)
+            state[f"{layer}.bias"].mul_(scale.repeat(repeats)).add_(shift.repeat(repeats))
             shift = torch.zeros_like(shift)
         fixed = _frozen(former)
         fixed.weight.requires_grad_(False)

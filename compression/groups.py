@@ -103,8 +103,9 @@ def _crn_axes(network: StreamingNetwork) -> Axes:
     for block in network.fullband:
         full = f"fullband_units.{block}"
         found |= _gru(f"fullband.{block}.gru", full, full)
-        found |= {f"fullband.{block}.reduce.weight": (full, wide), f"fullband.{block}.reduce.bias": (full,)}
+        found |= {f"fullband.{block}.reduce.weight": (full, wide), **_norm(f"fullband.{block}.reduce_norm", full)}
         found |= {f"fullband.{block}.expand.weight": (wide, full), f"fullband.{block}.expand.bias": (wide,)}
+        found |= _norm(f"fullband.{block}.expand_norm", wide)
     return found
 
 

@@ -95,18 +95,24 @@ class SubbandLayer(nn.Module):
 
 
 class FullbandLayer(nn.Module):
-    """Residual GRU over time behind a linear layer that sees every channel of every sub-band."""
+    """Residual GRU over time behind a linear layer that sees every channel of every sub-band.
+
+    Without its normalisations the GRU is soon of no use: what passes it by grows, since nothing holds it, until the gates are
+    saturated and the outputs, at most 1, no longer count.
+    """
 
     def __init__(self, bands: int, channels: int, units: int) -> None:
         super().__init__()
-        self.reduce = nn.Linear(bands * channels, units)
+        self.reduce = nn.Linear(bands * channels, units, bias=False)
+        self.reduce_norm = ChannelNorm(units)
         self.gru = Gru(units, units)
         self.expand = nn.Linear(units, bands * channels)
+        self.expand_norm = ChannelNorm(channels)
 
     def forward(self, x: Tensor, hidden: Tensor) -> tuple[Tensor, Tensor]:
-        y = self.reduce(x.flatten(2))
+        y = self.reduce_norm(self.reduce(x.flatten(2)))
         z, hidden = self.gru(y, hidden.unsqueeze(0))
-        return x + self.expand(y + z).view(x.shape), hidden.squeeze(0)
+        return x + self.expand_norm(self.expand(y + z).view(x.shape)), hidden.squeeze(0)
 
 
 class DecoderLayer(nn.Module):

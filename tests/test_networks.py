@@ -6,7 +6,7 @@ from torch import nn
 from torch.nn import functional
 
 from models.convolution import convolve
-from models.crn import Crn, CrnConfig
+from models.crn import Crn, CrnConfig, FullbandLayer
 from models.fcn import TAPS, Fcn, FcnConfig, filterbank
 
 
@@ -86,3 +86,17 @@ def test_convolutions_along_frequency_keep_their_weights_in_channels_last() -> N
 def test_widths_that_make_no_network_are_refused(config, arguments, message) -> None:
     with pytest.raises(ValueError, match=message):
         config(**arguments)
+
+
+@pytest.mark.parametrize("level", [0.1, 1.0, 1e3])
+def test_a_fullband_gru_reads_the_same_level_whatever_comes_in(level: float) -> None:
+    torch.manual_seed(1)
+    layer = FullbandLayer(5, 8, 12).train()
+    read, passed = [], []
+    layer.gru.register_forward_pre_hook(lambda module, inputs: read.append(inputs[0]))
+    layer.expand.register_forward_pre_hook(lambda module, inputs: passed.append(inputs[0]))
+    x = level * torch.randn(40, 3, 5, 8)
+    added = layer(x, torch.zeros(3, 12))[0] - x
+    assert read[0].std().item() == pytest.approx(1, rel=0.1)
+    assert (passed[0] - read[0]).std() > 0.1  # what the GRU says is heard beside what passes it by
+    assert added.std().item() == pytest.approx(1, rel=0.1)
