@@ -6,6 +6,7 @@ ordinary ones, with torch parametrizations on the quantized tensors, so any loop
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -44,27 +45,33 @@ _look_up: Callable[[Tensor, Tensor], Tensor] = _Lookup.apply
 class CodebookParametrization(nn.Module):
     """Makes a tensor of a table ``[values]``; assigning a tensor takes the mean over each cluster.
 
+    What is trained is the table over ``scale``, so that one learning rate suits tensors of large and of small values.
+
     Args:
         indices: Of the tensor's shape.
         values: Length of the table.
+        scale: About the tensor's root mean square; a power of 2, which rounds nothing.
     """
 
     indices: Tensor
+    scale: Tensor
 
-    def __init__(self, indices: Tensor, values: int) -> None:
+    def __init__(self, indices: Tensor, values: int, scale: float) -> None:
         super().__init__()
         self.values = values
         self.register_buffer("indices", indices.int())
+        self.register_buffer("scale", torch.tensor(scale, device=indices.device))
 
     def forward(self, table: Tensor) -> Tensor:
-        tensor = _look_up(table, self.indices)
+        tensor = _look_up(self.scale * table, self.indices)
         return tensor.contiguous(memory_format=torch.channels_last) if tensor.ndim == 4 else tensor
 
     def right_inverse(self, tensor: Tensor) -> Tensor:
         """The table nearest to a tensor."""
         flat = self.indices.reshape(-1)
         sums = torch.bincount(flat, tensor.reshape(-1).double(), self.values)
-        return (sums / torch.bincount(flat, minlength=self.values).clamp(min=1)).to(tensor.dtype)
+        means = sums / torch.bincount(flat, minlength=self.values).clamp(min=1)
+        return (means / self.scale).to(tensor.dtype)
 
 
 def fine_tunable(
@@ -96,9 +103,15 @@ def fine_tunable(
         with torch.no_grad():
             parameter.copy_(torch.from_numpy(book.table[book.indices]))
         indices = torch.from_numpy(book.indices).to(parameter.device)
-        parametrization = CodebookParametrization(indices, len(book.table))
+        parametrization = CodebookParametrization(indices, len(book.table), _power_near(parameter))
         parametrize.register_parametrization(shared.get_submodule(layer), attribute, parametrization)
     return shared
+
+
+def _power_near(tensor: Tensor) -> float:
+    """The power of 2 nearest to the root mean square; 1 where that is 0."""
+    size = float(tensor.detach().square().mean().sqrt())
+    return 2.0 ** round(math.log2(size)) if size else 1.0
 
 
 @torch.no_grad()
@@ -133,7 +146,7 @@ def tables_of(network: StreamingNetwork) -> dict[str, Codebook]:
         for attribute, chain in module.parametrizations.items():
             lookup = chain[0] if isinstance(chain, parametrize.ParametrizationList) else None
             assert isinstance(lookup, CodebookParametrization) and isinstance(chain.original, Tensor)
-            table = np.asarray(chain.original.detach().half().float().cpu().numpy())
+            table = np.asarray((lookup.scale * chain.original.detach()).half().float().cpu().numpy())
             books[f"{prefix}.{attribute}"] = Codebook(table, lookup.indices.cpu().long().numpy())
     return books
 

@@ -26,6 +26,7 @@ from compression.quantization import (
     upgrades,
 )
 from compression.sharing import CodebookParametrization, fine_tunable, settled, tables_of
+from models.fcn import Fcn, FcnConfig
 from models.network import StreamingNetwork
 
 
@@ -140,12 +141,28 @@ def test_a_centroid_s_gradient_is_the_sum_of_its_weights_gradients() -> None:
     layer = nn.Linear(3, 2, bias=False)
     with torch.no_grad():
         layer.weight.copy_(torch.tensor([[1.0, 2.0, 1.0], [5.0, 2.0, 1.0]]))
-    parametrize.register_parametrization(layer, "weight", CodebookParametrization(torch.tensor([[0, 1, 0], [2, 1, 0]]), 3))
+    indices = torch.tensor([[0, 1, 0], [2, 1, 0]])
+    parametrize.register_parametrization(layer, "weight", CodebookParametrization(indices, 3, scale=2.0))
     (table,) = layer.parameters()
-    assert table.tolist() == [1, 2, 5]
+    assert table.tolist() == [0.5, 1, 2.5]
     layer(torch.tensor([[10.0, 100.0, 1000.0]])).mul(torch.tensor([[1.0, 3.0]])).sum().backward()
     assert table.grad is not None
-    assert table.grad.tolist() == [10 + 1000 + 3000, 100 + 300, 30]
+    assert table.grad.tolist() == [2 * (10 + 1000 + 3000), 2 * (100 + 300), 2 * 30]
+
+
+def test_a_step_of_training_changes_small_and_large_tensors_alike() -> None:
+    changes = []
+    for size in (1e-6, 1.0, 1e3):
+        network = Fcn(FcnConfig((3, 3)))
+        with torch.no_grad():
+            network.convs[1].weight.normal_(0, size, generator=torch.Generator().manual_seed(1))
+        shared = fine_tunable(network, {"convs.1.weight": 4})
+        before = shared.get_submodule("convs.1").weight.detach().clone()
+        optimizer = torch.optim.Adam(shared.parameters(), lr=1e-3, eps=0)
+        shared.get_submodule("convs.1").weight.sum().backward()
+        optimizer.step()
+        changes.append(float((shared.get_submodule("convs.1").weight.detach() - before).norm() / before.norm()))
+    np.testing.assert_allclose(changes, 1e-3, rtol=0.5)
 
 
 def test_gradients_through_a_whole_network_are_sums_over_clusters(network: StreamingNetwork) -> None:
@@ -166,7 +183,9 @@ def test_gradients_through_a_whole_network_are_sums_over_clusters(network: Strea
     books = tables_of(shared)
     assert set(tables) == set(books) == {name for name, bits in plan.items() if bits == 3}
     for name, book in books.items():
-        expected = np.bincount(book.indices.ravel(), gradients[name].ravel(), len(book.table))
+        layer, _, attribute = name.rpartition(".")
+        scale = shared.get_submodule(layer).parametrizations[attribute][0].scale.item()
+        expected = scale * np.bincount(book.indices.ravel(), gradients[name].ravel(), len(book.table))
         np.testing.assert_allclose(tables[name], expected, rtol=2e-2, atol=1e-3 * np.abs(expected).max())
 
 
