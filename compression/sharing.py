@@ -6,18 +6,16 @@ ordinary ones, with torch parametrizations on the quantized tensors, so any loop
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
 from compression.errors import CompressionError
 from compression.folding import fold_normalisation, stored_parameters
-from compression.packing import Array, Codebook
+from compression.packing import Array
 from compression.quantization import HALF, quantize, stored_bytes
 from compression.recipe import build_network
 from models.network import StreamingNetwork
@@ -42,28 +40,45 @@ class _Lookup(torch.autograd.Function):
 _look_up: Callable[[Tensor, Tensor], Tensor] = _Lookup.apply
 
 
-class CodebookParametrization(nn.Module):
-    """Makes a tensor of a table ``[values]``; assigning a tensor takes the mean over each cluster.
+class ScaledParametrization(nn.Module):
+    """Trains a tensor over ``scale``, so that one learning rate suits tensors of large and of small values.
 
-    What is trained is the table over ``scale``, so that one learning rate suits tensors of large and of small values.
+    Args:
+        scale: About the tensor's root mean square; a power of 2, which rounds nothing.
+    """
+
+    scale: Tensor
+
+    def __init__(self, scale: Tensor) -> None:
+        super().__init__()
+        self.register_buffer("scale", scale)
+
+    def forward(self, scaled: Tensor) -> Tensor:
+        return self.scale * scaled
+
+    def right_inverse(self, tensor: Tensor) -> Tensor:
+        """What is trained, of the tensor."""
+        return tensor / self.scale
+
+
+class CodebookParametrization(ScaledParametrization):
+    """Makes a tensor of a table ``[values]`` over ``scale``; assigning a tensor takes the mean over each cluster.
 
     Args:
         indices: Of the tensor's shape.
         values: Length of the table.
-        scale: About the tensor's root mean square; a power of 2, which rounds nothing.
+        scale: As above.
     """
 
     indices: Tensor
-    scale: Tensor
 
-    def __init__(self, indices: Tensor, values: int, scale: float) -> None:
-        super().__init__()
+    def __init__(self, indices: Tensor, values: int, scale: Tensor) -> None:
+        super().__init__(scale)
         self.values = values
         self.register_buffer("indices", indices.int())
-        self.register_buffer("scale", torch.tensor(scale, device=indices.device))
 
-    def forward(self, table: Tensor) -> Tensor:
-        tensor = _look_up(self.scale * table, self.indices)
+    def forward(self, scaled: Tensor) -> Tensor:
+        tensor = _look_up(super().forward(scaled), self.indices)
         return tensor.contiguous(memory_format=torch.channels_last) if tensor.ndim == 4 else tensor
 
     def right_inverse(self, tensor: Tensor) -> Tensor:
@@ -71,13 +86,19 @@ class CodebookParametrization(nn.Module):
         flat = self.indices.reshape(-1)
         sums = torch.bincount(flat, tensor.reshape(-1).double(), self.values)
         means = sums / torch.bincount(flat, minlength=self.values).clamp(min=1)
-        return (means / self.scale).to(tensor.dtype)
+        return super().right_inverse(means.to(tensor.dtype))
+
+
+def _power_near(tensor: Tensor) -> Tensor:
+    """The power of 2 nearest to the root mean square; 1 where that is 0."""
+    size = tensor.detach().square().mean().sqrt()
+    return torch.where(size > 0, size.log2().round().exp2(), 1.0)
 
 
 def fine_tunable(
     network: StreamingNetwork, plan: Mapping[str, int], importance: Mapping[str, Array] | None = None
 ) -> StreamingNetwork:
-    """A quantized copy whose trainable parameters are the tables and whatever has none (biases, mostly).
+    """A quantized copy whose trainable parameters are the tables and whatever has none (biases, mostly), all over a scale.
 
     Normalisation is folded and frozen. ``copy.deepcopy`` of the result fails once it has run (torch's recurrent layers keep
     what was made of a table); load its ``state_dict`` into a second one made by the same call instead.
@@ -95,23 +116,17 @@ def fine_tunable(
     if unknown := set(plan) - set(parameters):
         raise CompressionError(f"the plan names {min(unknown)!r}, which the network does not have: choose the plan again")
     for name, parameter in parameters.items():
-        bits = plan.get(name, HALF)
+        layer, _, attribute = name.rpartition(".")
+        owner, scale, bits = shared.get_submodule(layer), _power_near(parameter), plan.get(name, HALF)
         if bits == HALF:
+            parametrize.register_parametrization(owner, attribute, ScaledParametrization(scale))
             continue
         book = quantize(parameter.detach().cpu().numpy(), bits, None if importance is None else importance.get(name))
-        layer, _, attribute = name.rpartition(".")
         with torch.no_grad():
             parameter.copy_(torch.from_numpy(book.table[book.indices]))
         indices = torch.from_numpy(book.indices).to(parameter.device)
-        parametrization = CodebookParametrization(indices, len(book.table), _power_near(parameter))
-        parametrize.register_parametrization(shared.get_submodule(layer), attribute, parametrization)
+        parametrize.register_parametrization(owner, attribute, CodebookParametrization(indices, len(book.table), scale))
     return shared
-
-
-def _power_near(tensor: Tensor) -> float:
-    """The power of 2 nearest to the root mean square; 1 where that is 0."""
-    size = float(tensor.detach().square().mean().sqrt())
-    return 2.0 ** round(math.log2(size)) if size else 1.0
 
 
 @torch.no_grad()
@@ -136,34 +151,18 @@ def share_uniformly(network: StreamingNetwork, centroids: int, keep_zeros: bool 
     return settled(shared)
 
 
-def tables_of(network: StreamingNetwork) -> dict[str, Codebook]:
-    """The codebooks of a network from ``fine_tunable``, tables rounded to float16, by the parameters' plain names."""
-    books = {}
-    for prefix, module in network.named_modules():
-        if not parametrize.is_parametrized(module):
-            continue
-        assert isinstance(module.parametrizations, nn.ModuleDict)
-        for attribute, chain in module.parametrizations.items():
-            lookup = chain[0] if isinstance(chain, parametrize.ParametrizationList) else None
-            assert isinstance(lookup, CodebookParametrization) and isinstance(chain.original, Tensor)
-            table = np.asarray((lookup.scale * chain.original.detach()).half().float().cpu().numpy())
-            books[f"{prefix}.{attribute}"] = Codebook(table, lookup.indices.cpu().long().numpy())
-    return books
-
-
+@torch.no_grad()
 def settled(network: StreamingNetwork) -> StreamingNetwork:
     """The plain network that one from ``fine_tunable`` has become, every stored number exact in float16.
 
     Its tensors take the values of their tables, so the export packs them.
     """
-    books = tables_of(network)
-    kept = stored_parameters(network)
+    stored = {name.replace("parametrizations.", "").removesuffix(".original") for name in stored_parameters(network)}
     plain = build_network({"family": network.family, **network.hyperparameters()})
     state = plain.state_dict()
-    for name, value in network.state_dict().items():
-        if name in state:
-            state[name] = value.half().float() if name in kept else value
-    for name, book in books.items():
-        state[name] = torch.from_numpy(book.table[book.indices])
+    for name in state:
+        layer, _, attribute = name.rpartition(".")
+        value: Tensor = getattr(network.get_submodule(layer), attribute)
+        state[name] = value.half().float() if name in stored else value
     plain.load_state_dict(state)
     return plain.eval()

@@ -25,7 +25,7 @@ from compression.quantization import (
     stored_bytes,
     upgrades,
 )
-from compression.sharing import CodebookParametrization, fine_tunable, settled, tables_of
+from compression.sharing import CodebookParametrization, fine_tunable, settled
 from models.fcn import Fcn, FcnConfig
 from models.network import StreamingNetwork
 
@@ -142,7 +142,7 @@ def test_a_centroid_s_gradient_is_the_sum_of_its_weights_gradients() -> None:
     with torch.no_grad():
         layer.weight.copy_(torch.tensor([[1.0, 2.0, 1.0], [5.0, 2.0, 1.0]]))
     indices = torch.tensor([[0, 1, 0], [2, 1, 0]])
-    parametrize.register_parametrization(layer, "weight", CodebookParametrization(indices, 3, scale=2.0))
+    parametrize.register_parametrization(layer, "weight", CodebookParametrization(indices, 3, torch.tensor(2.0)))
     (table,) = layer.parameters()
     assert table.tolist() == [0.5, 1, 2.5]
     layer(torch.tensor([[10.0, 100.0, 1000.0]])).mul(torch.tensor([[1.0, 3.0]])).sum().backward()
@@ -165,6 +165,17 @@ def test_a_step_of_training_changes_small_and_large_tensors_alike() -> None:
     np.testing.assert_allclose(changes, 1e-3, rtol=0.5)
 
 
+def tables(network: StreamingNetwork) -> dict[str, tuple[CodebookParametrization, nn.Parameter]]:
+    """By name, what is trained of each tensor that has a table, and how the tensor is made of it."""
+    found = {}
+    for name, parameter in network.named_parameters():
+        if name.endswith(".original"):
+            made = network.get_submodule(name.removesuffix(".original"))[0]
+            if isinstance(made, CodebookParametrization):
+                found[name.replace("parametrizations.", "").removesuffix(".original")] = (made, parameter)
+    return found
+
+
 def test_gradients_through_a_whole_network_are_sums_over_clusters(network: StreamingNetwork) -> None:
     plan = uniform_plan(network, 3)
     shared = fine_tunable(network, plan)
@@ -175,18 +186,12 @@ def test_gradients_through_a_whole_network_are_sums_over_clusters(network: Strea
     for other in (shared, plain):
         other.train()(noise()).square().mean().backward()
     gradients = {name: parameter.grad.numpy() for name, parameter in stored_parameters(plain).items()}
-    tables = {
-        name.replace("parametrizations.", "").removesuffix(".original"): parameter.grad.numpy()
-        for name, parameter in shared.named_parameters()
-        if name.endswith("original")
-    }
-    books = tables_of(shared)
-    assert set(tables) == set(books) == {name for name, bits in plan.items() if bits == 3}
-    for name, book in books.items():
-        layer, _, attribute = name.rpartition(".")
-        scale = shared.get_submodule(layer).parametrizations[attribute][0].scale.item()
-        expected = scale * np.bincount(book.indices.ravel(), gradients[name].ravel(), len(book.table))
-        np.testing.assert_allclose(tables[name], expected, rtol=2e-2, atol=1e-3 * np.abs(expected).max())
+    shared_tensors = tables(shared)
+    assert set(shared_tensors) == {name for name, bits in plan.items() if bits == 3}
+    for name, (made, table) in shared_tensors.items():
+        sums = np.bincount(made.indices.numpy().ravel(), gradients[name].ravel(), len(table))
+        expected = made.scale.item() * sums
+        np.testing.assert_allclose(table.grad, expected, rtol=2e-2, atol=1e-3 * np.abs(expected).max())
 
 
 def tune(network: StreamingNetwork, target: Tensor, steps: int = 30) -> tuple[StreamingNetwork, list[float]]:
@@ -209,8 +214,8 @@ def test_fine_tuning_lowers_the_loss_keeps_the_sharing_and_exports(network: Stre
     assert losses[-1] < 0.7 * losses[0]
     final = settled(shared)
     parameters = dict(final.named_parameters())
-    for name, book in tables_of(shared).items():
-        assert len(book.table) <= 4
+    for name, (_, table) in tables(shared).items():
+        assert len(table) <= 4
         assert len(parameters[name].unique()) <= 4
     with torch.no_grad():
         torch.testing.assert_close(final(noise()), shared.eval()(noise()), atol=2e-3, rtol=0)
