@@ -22,7 +22,7 @@ from models.card import FAMILIES, VARIANTS
 from models.timing import real_time_factor
 from models.zoo import Variant, ZooError, load_variant, load_zoo
 
-ROUNDS = 5
+ROUNDS = 15
 
 
 @dataclasses.dataclass(frozen=True)
