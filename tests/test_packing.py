@@ -82,6 +82,8 @@ def quantized(network: StreamingNetwork, values: int = 16) -> StreamingNetwork:
         for name, parameter in network.named_parameters():
             if "norm" in name and name.endswith("weight"):
                 parameter.fill_(1)
+            elif name.endswith("expand_norm.bias"):  # behind a layer that has a bias of its own
+                parameter.zero_()
             elif parameter.numel() > 150:
                 step = float(parameter.abs().max() / (values // 2 - 1))
                 parameter.copy_((step * (parameter / step).round()).half())
