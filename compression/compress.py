@@ -1,6 +1,6 @@
 """From a trained ``original`` to the variants ``pruned``, ``quantized`` and ``combined`` of its family.
 
-Pruning may begin with whole recurrent layers, and goes in rounds, each a measurement of importance, a removal, in which
+Pruning may begin with whole recurrent layers, and goes in rounds, each a measurement of what can be spared, a removal, in which
 those that stay take over what they can, and a training against the original's output; then comes a longer training.
 Quantization measures each tensor's sensitivity, chooses bits under a budget of bytes and trains the centroids.
 ``combined`` is the one after the other. Every step is a stage with a folder of its own.

@@ -64,9 +64,10 @@ def fold_normalisation(network: StreamingNetwork) -> StreamingNetwork:
         shift = state[f"{norm}.bias"] - state[f"{norm}.running_mean"] * scale
         weight = state[f"{layer}.weight"]
         repeats = len(weight) // len(scale)
-        weight.mul_(scale.repeat(repeats).view(-1, *[1] * (weight.ndim - 1)))
+        repeated = scale.repeat(repeats)
+        weight.mul_(repeated.view(-1, *[1] * (weight.ndim - 1)))
         if f"{layer}.bias" in state:
-            state[f"{layer}.bias"].mul_(scale.repeat(repeats)).add_(shift.repeat(repeats))
+            state[f"{layer}.bias"].mul_(repeated).add_(shift.repeat(repeats))
             shift = torch.zeros_like(shift)
         fixed = _frozen(former)
         fixed.weight.requires_grad_(False)

@@ -15,7 +15,6 @@ from torch.nn.utils import parametrize
 
 from compression.errors import CompressionError
 from compression.folding import fold_normalisation, stored_parameters
-from compression.packing import Array
 from compression.quantization import HALF, quantize, stored_bytes
 from compression.recipe import build_network
 from models.network import StreamingNetwork
@@ -95,9 +94,7 @@ def _power_near(tensor: Tensor) -> Tensor:
     return torch.where(size > 0, size.log2().round().exp2(), 1.0)
 
 
-def fine_tunable(
-    network: StreamingNetwork, plan: Mapping[str, int], importance: Mapping[str, Array] | None = None
-) -> StreamingNetwork:
+def fine_tunable(network: StreamingNetwork, plan: Mapping[str, int]) -> StreamingNetwork:
     """A quantized copy whose trainable parameters are the tables and whatever has none (biases, mostly), all over a scale.
 
     Normalisation is folded and frozen. ``copy.deepcopy`` of the result fails once it has run (torch's recurrent layers keep
@@ -106,7 +103,6 @@ def fine_tunable(
     Args:
         network: Trained.
         plan: Bits by parameter of the folded network.
-        importance: Weights of squared errors for k-means, by parameter; see ``quantize``.
 
     Raises:
         CompressionError: The plan names a parameter that the network does not store.
@@ -121,7 +117,7 @@ def fine_tunable(
         if bits == HALF:
             parametrize.register_parametrization(owner, attribute, ScaledParametrization(scale))
             continue
-        book = quantize(parameter.detach().cpu().numpy(), bits, None if importance is None else importance.get(name))
+        book = quantize(parameter.detach().cpu().numpy(), bits)
         with torch.no_grad():
             parameter.copy_(torch.from_numpy(book.table[book.indices]))
         indices = torch.from_numpy(book.indices).to(parameter.device)
