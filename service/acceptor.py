@@ -112,6 +112,9 @@ class Acceptor:
 
     async def _connect(self, accepted: socket.socket) -> None:
         try:
+            # asyncio does so only for sockets that it made itself. Without it a stream that is late once stays late: the kernel
+            # keeps each answer until the one before is acknowledged, which a client does with its next message
+            accepted.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             await self._loop.connect_accepted_socket(self._protocol, accepted, ssl=self._tls)
         except OSError:
             accepted.close()
