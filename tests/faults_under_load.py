@@ -22,7 +22,7 @@ from pathlib import Path
 
 from models.zoo import SHIPPED, load_variant
 from tests.service.client import until
-from tests.service.crowd import Outcome, Plan, broken_promises, live_through, sounds
+from tests.service.crowd import CHUNK_MS, Outcome, Plan, broken_promises, live_through, sounds
 from tests.service.process import started
 
 SIGNALS = ("SIGTERM", "SIGINT", "SIGHUP", "SIGKILL")
@@ -37,6 +37,7 @@ def main() -> None:
     parser.add_argument("--workers", type=int, default=None, help="2 for SIGHUP, else 1")
     parser.add_argument("--seconds", type=float, default=5.0, help="live before it happens")
     parser.add_argument("--drain-seconds", type=float, default=10.0)
+    parser.add_argument("--chunk-ms", type=int, default=CHUNK_MS, help="longer ones cost the event loop less")
     parser.add_argument("--variant", default="crn/combined")
     parser.add_argument("--out", type=Path, default=None, help="JSON with every stream")
     arguments = parser.parse_args()
@@ -54,7 +55,7 @@ def main() -> None:
     )
     variant = load_variant(SHIPPED / f"{arguments.variant}.onnx")
     longest = arguments.seconds + 0.1 * arguments.streams + (workers + 1) * (arguments.drain_seconds + 20)
-    heard = sounds(variant, longest)
+    heard = sounds(variant, longest, arguments.chunk_ms)
     with tempfile.TemporaryDirectory() as folder:
         flags = ["--workers", workers, "--drain-seconds", arguments.drain_seconds, "--max-streams", 4 * arguments.streams]
         with started(Path(folder), *flags, "--log-level", "warning", variants=[arguments.variant]) as served:

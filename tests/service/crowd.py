@@ -72,10 +72,10 @@ class Outcome:
     fault: str | None
 
 
-def sounds(variant: Variant, seconds: float) -> list[tuple[Recording, Reference]]:
+def sounds(variant: Variant, seconds: float, chunk_ms: int = CHUNK_MS) -> list[tuple[Recording, Reference]]:
     """Speech, and what the variant makes of so many seconds of it, over and over, without a server."""
     pairs = []
-    for recording in load_recordings([], variant.sample_rate, CHUNK_MS, 8.0, 4):
+    for recording in load_recordings([], variant.sample_rate, chunk_ms, 8.0, 4):
         samples = np.resize(recording.samples, round(seconds * recording.rate))
         enhanced = enhance(variant, samples.astype(np.float32) / np.float32(32768))
         expected = np.frombuffer(encode(enhanced[None], "pcm_s16le"), "<i2")
@@ -103,10 +103,11 @@ class Crowd:
         if role == "stays":  # it is cut off in the middle, so its last samples do not depend on its end
             reference = dataclasses.replace(reference, tail=0)
         check, tally, random_ = AudioCheck(reference, TOLERANCE), Tally(), random.Random(len(self._streams))
+        chunk_ms = 1000 * recording.chunk // recording.rate
         part = Part(
             recording.messages(),
-            lambda start: Schedule(start, CHUNK_MS, Network(), random_),
-            random_.uniform(0, CHUNK_MS / 1000),
+            lambda start: Schedule(start, chunk_ms, Network(), random_),
+            random_.uniform(0, chunk_ms / 1000),
             None,
         )
         microphone = Microphone(part, check, tally, self._wheel)
