@@ -8,7 +8,6 @@ Everything the client gets passes through one bounded outbox, so audio, statisti
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 import time
 import uuid
@@ -21,19 +20,18 @@ from starlette.websockets import WebSocket, WebSocketDisconnect
 from models.zoo import Variant
 from service import pcm, reports
 from service.errors import ServiceError
+from service.inbox import Inbox
 from service.latency import LatencyHistogram
 from service.logs import fields
 from service.outbox import Outbox, Receipt
 from service.parameters import Configure, End, Ping, StreamParameters, parse_control
 from service.quotas import Lease
 from service.runtime import Runtime
-from service.signal import Signal
 from service.stream import EnhancementStream
 from service.transport import Message, Transport
 
 Array = npt.NDArray[np.float32]
 MAX_WAITING_SECONDS = 2.0  # handed to the engine and not stepped yet
-INBOX_MESSAGES = 4  # with so many waiting, nothing more is read
 
 log = logging.getLogger(__name__)
 
@@ -70,10 +68,8 @@ class Session:
         bytes_per_second = parameters.sample_rate * parameters.channels * pcm.SAMPLE_BYTES[parameters.encoding]
         patience = runtime.settings.max_unread_seconds
         self._outbox = Outbox(self._transport, patience * bytes_per_second, patience, self._settle)
-        self._inbox: list[tuple[Message, float]] = []  # messages, when they arrived
-        self._filled = Signal()
-        self._busy = False  # the receiver is at work: what comes has to wait behind it
-        self._begun = self._heard = time.perf_counter()
+        self._inbox = Inbox(self._transport, runtime.settings.idle_seconds)
+        self._begun = time.perf_counter()
         self._waiting: list[Receipt] = []
         self._failure: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._seq = self._repaired = 0
@@ -158,15 +154,12 @@ class Session:
 
     def _on_message(self, message: Message) -> None:
         """Called by the transport."""
-        self._heard = time.perf_counter()
-        if self._busy or self._inbox or isinstance(message, str) or self._congested or self._ahead > 0:
-            self._inbox.append((message, self._heard))
-            self._filled.set()
-            if len(self._inbox) >= INBOX_MESSAGES:
-                self._transport.hold()
+        self._inbox.heard = time.perf_counter()
+        if self._inbox.occupied or isinstance(message, str) or self._congested or self._ahead > 0:
+            self._inbox.put(message)
             return
         try:
-            self._take_audio(message, self._heard)
+            self._take_audio(message, self._inbox.heard)
         except ServiceError as error:
             self.fail(error)
         except Exception as error:
@@ -175,30 +168,13 @@ class Session:
 
     async def _receive(self) -> None:
         while True:
-            message, arrived = await self._next()
+            message, arrived = await self._inbox.take()
             await self._paced()
             if not isinstance(message, str):
                 self._take_audio(message, arrived)
             elif await self._take_control(message):
                 return
-            self._busy = False
-
-    async def _next(self) -> tuple[Message, float]:
-        """The next message of the inbox; the receiver is busy with it from then on."""
-        while not self._inbox:
-            if self._transport.read_paused:
-                self._transport.resume()
-                self._heard = time.perf_counter()  # nothing could be heard before
-            left = self._heard + self._runtime.settings.idle_seconds - time.perf_counter()
-            if left <= 0:
-                seconds = self._runtime.settings.idle_seconds
-                raise ServiceError("idle", f"Nothing was received for {seconds:g} s: send audio, or end the stream.")
-            self._filled.clear()
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(left):
-                    await self._filled.wait()
-        self._busy = True
-        return self._inbox.pop(0)
+            self._inbox.settled()
 
     async def _wait_for_disconnect(self) -> None:
         event = await self._websocket.receive()
