@@ -123,6 +123,7 @@ class CompressRecipe:
         pruning: What goes.
         round_training: Training after each round.
         final_training: Training after the last round's.
+        polish_training: After that, of all that is stored, each tensor over its size, as centroids are; None for none.
         quantization: Budgets.
         centroid_training: Training of the centroids.
         mixing: Of speech and noise, everywhere.
@@ -136,6 +137,7 @@ class CompressRecipe:
     centroid_training: TrainingSettings
     mixing: MixingSettings
     sweep: SweepSettings | None = None
+    polish_training: TrainingSettings | None = None
 
 
 def load_compress_recipe(path: Path) -> CompressRecipe:
@@ -148,7 +150,7 @@ def load_compress_recipe(path: Path) -> CompressRecipe:
     try:
         if unknown := set(tables) - set(TABLES):
             raise ValueError(f"unknown table [{min(unknown)}]; use [pruning], [quantization], [mixing] and [sweep]")
-        pruning, (rounds, final, smallest) = _split(tables, "pruning", "training", "final", "smallest")
+        pruning, (rounds, final, polish, smallest) = _split(tables, "pruning", "training", "final", "polish", "smallest")
         quantization, (centroids,) = _split(tables, "quantization", "training")
         recipe = CompressRecipe(
             dataclasses.replace(
@@ -161,6 +163,7 @@ def load_compress_recipe(path: Path) -> CompressRecipe:
             settings_from(TrainingSettings, {"weight_decay": 0.0} | centroids, "quantization.training"),
             settings_from(MixingSettings, tables.get("mixing", {}), "mixing"),
             settings_from(SweepSettings, tables["sweep"], "sweep") if "sweep" in tables else None,
+            settings_from(TrainingSettings, {"weight_decay": 0.0} | polish, "pruning.polish") if polish else None,
         )
         if recipe.centroid_training.weight_decay:
             raise ValueError("weight_decay in [quantization.training] must be 0: it would pull centroids towards zero")

@@ -1,4 +1,4 @@
-"""The stages that make ``pruned``: whole recurrent layers, rounds of removal and training, the final training."""
+"""The stages that make ``pruned``: whole recurrent layers, rounds of removal and training, the final training, the polish."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from compression.losses import enhancement_loss
 from compression.pruning import choose
 from compression.recipe import TrainingSettings
 from compression.recurrent_layers import least_important, without_layers
+from compression.sharing import fine_tunable, settled
 from compression.stages import Outcome, Record, Stage, Workshop, run_stage
 from compression.standing_in import Moments, hand_over, measure_moments, rank
 from compression.telling import ticker
@@ -27,7 +28,7 @@ IMPORTANCE_SEED = 11
 
 
 def prune_in_rounds(shop: Workshop, recipe: CompressRecipe) -> list[Outcome]:
-    """Layers, then all rounds, then the final training; the last outcome is the pruned network.
+    """Layers, then all rounds, then the last trainings; the last outcome is the pruned network.
 
     Raises:
         CompressionError: The pruned network to go on from is of another family.
@@ -39,7 +40,7 @@ def prune_in_rounds(shop: Workshop, recipe: CompressRecipe) -> list[Outcome]:
             raise CompressionError(
                 f"{shop.pruned_from} holds a network of the family {network.family}: name a pruned one of {family}"
             )
-        return [run_stage(shop, final_stage(network, recipe.final_training))]
+        return _train_last(shop, recipe, network)
     if settings.layers:
         done.append(run_stage(shop, layers_stage(shop, settings, recipe.round_training)))
         network = done[-1].network
@@ -49,12 +50,28 @@ def prune_in_rounds(shop: Workshop, recipe: CompressRecipe) -> list[Outcome]:
         multiple = settings.multiple if last else 1
         done.append(run_stage(shop, pruning_stage(shop, settings, recipe.round_training, name, network, ratios, multiple)))
         network = done[-1].network
-    return [*done, run_stage(shop, final_stage(network, recipe.final_training))]
+    return [*done, *_train_last(shop, recipe, network)]
+
+
+def _train_last(shop: Workshop, recipe: CompressRecipe, network: StreamingNetwork) -> list[Outcome]:
+    done = [run_stage(shop, final_stage(network, recipe.final_training))]
+    if recipe.polish_training is not None:
+        done.append(run_stage(shop, polish_stage(done[-1].network, recipe.polish_training)))
+    return done
 
 
 def final_stage(network: StreamingNetwork, training: TrainingSettings) -> Stage:
     """The stage that trains what is left."""
     return Stage("pruned/final", network, {}, training, dict, lambda plan: copy.deepcopy(network))
+
+
+def polish_stage(network: StreamingNetwork, training: TrainingSettings) -> Stage:
+    """The stage that trains what the file stores, normalisation folded, each tensor over a power of 2 near its size.
+
+    Its checkpoints hold a network that cannot be trained on as others are: `--pruned-from` goes on from the stage before.
+    """
+    finish = functools.partial(settled, half=False)
+    return Stage("pruned/polish", network, {}, training, dict, lambda plan: fine_tunable(network, {}), finish)
 
 
 def layers_stage(shop: Workshop, settings: PruningSettings, training: TrainingSettings) -> Stage:

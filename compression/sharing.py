@@ -148,10 +148,12 @@ def share_uniformly(network: StreamingNetwork, centroids: int, keep_zeros: bool 
 
 
 @torch.no_grad()
-def settled(network: StreamingNetwork) -> StreamingNetwork:
-    """The plain network that one from ``fine_tunable`` has become, every stored number exact in float16.
+def settled(network: StreamingNetwork, half: bool = True) -> StreamingNetwork:
+    """The plain network that one from ``fine_tunable`` has become; its tensors take the values of their tables.
 
-    Its tensors take the values of their tables, so the export packs them.
+    Args:
+        network: From ``fine_tunable``, trained or not.
+        half: Every stored number is rounded to float16, so that the export packs it.
     """
     stored = {name.replace("parametrizations.", "").removesuffix(".original") for name in stored_parameters(network)}
     plain = build_network({"family": network.family, **network.hyperparameters()})
@@ -159,6 +161,6 @@ def settled(network: StreamingNetwork) -> StreamingNetwork:
     for name in state:
         layer, _, attribute = name.rpartition(".")
         value: Tensor = getattr(network.get_submodule(layer), attribute)
-        state[name] = value.half().float() if name in stored else value
+        state[name] = value.half().float() if half and name in stored else value
     plain.load_state_dict(state)
     return plain.eval()

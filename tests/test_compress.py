@@ -92,6 +92,22 @@ def test_three_variants_with_honest_cards_and_nothing_done_twice(family: str, re
     assert again.stderr.count("finished before") == 5
 
 
+@pytest.mark.parametrize("family", ["crn", "fcn"])
+def test_a_polish_trains_the_pruned_network_further_in_full_precision(family: str, recordings: Path, tmp_path: Path) -> None:
+    ratio = {"crn": 0.85, "fcn": 0.6}[family]
+    text = SETTINGS.replace("macs_ratio = 0.6", f"macs_ratio = {ratio}")
+    settings(tmp_path, text.replace("[quantization]\n", f"[pruning.polish]\n{TRAINING}[quantization]\n"))
+    succeed(recordings, tmp_path, checkpoint(tmp_path, family), "--only", "pruned")
+    card = load_card(tmp_path / f"zoo/{family}/pruned.json")
+    stages_done = card.compression["stages"]
+    assert [stage["stage"] for stage in stages_done][-2:] == ["pruned/final", "pruned/polish"]
+    final, polish = stages_done[-2:]
+    assert polish["losses"]["before"] == pytest.approx(final["losses"]["after"], rel=1e-4)
+    assert polish["losses"]["after"] != polish["losses"]["before"]
+    assert polish["settings"]["training"]["weight_decay"] == 0
+    assert card.bytes > 3.9 * card.parameters  # nothing was rounded to half precision
+
+
 def test_tensors_of_the_quantized_network_have_few_values(recordings: Path, tmp_path: Path) -> None:
     settings(tmp_path)
     source = checkpoint(tmp_path, "fcn")
