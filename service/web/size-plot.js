@@ -9,6 +9,8 @@ const RIGHT = 24;
 const TOP = 24;
 const BOTTOM = 46;
 const LETTER = 6.9; // about the width of one in a label
+const ABOVE = 13; // what a label takes over its line of writing, and below it
+const BELOW = 4;
 
 export const MEASURES = {
   pesq: { title: "PESQ", digits: 2 },
@@ -71,7 +73,7 @@ function drawNoisy(root, at, label, taken, width) {
   const long = label.length * LETTER;
   const places = [];
   for (let left = LEFT + 6; left + long < width - RIGHT; left += 12) places.push([left, at - 7], [left, at + 16]);
-  const own = ([left, line]) => box(left, line - 4, long, "start", 7);
+  const own = ([left, line]) => nameBox(left, line, long, "start");
   const place = places.find((one) => !taken.some((other) => overlap(own(one), other)));
   if (!place) return root.append(text(0, HEIGHT - 4, `– – ${label}`, "tick"));
   taken.push(own(place));
@@ -105,7 +107,7 @@ function mark(point, x, y, playing, taken, width) {
     [x, at + gap + 12, "middle"],
   ];
   for (const [left, line, anchor] of places) {
-    const own = box(left, line - 4, long, anchor, 7);
+    const own = nameBox(left, line, long, anchor);
     const outside = own.left < LEFT - 8 || own.right > width || own.top < TOP - 6;
     if (outside || taken.some((other) => other.owner !== nameOf(point) && overlap(own, other))) continue;
     taken.push(own);
@@ -119,13 +121,12 @@ function mark(point, x, y, playing, taken, width) {
 function occupied(point, x, y) {
   const { mean, ci95 = 0 } = point;
   const interval = { left: x - 2, right: x + 2, top: y(mean + ci95), bottom: y(mean - ci95) };
-  return [box(x, y(mean), 0, "middle", 9), interval].map((one) => ({ ...one, owner: nameOf(point) }));
+  return [{ left: x - 9, right: x + 9, top: y(mean) - 9, bottom: y(mean) + 9 }, interval].map((one) => ({ ...one, owner: nameOf(point) }));
 }
 
-function box(x, y, long, anchor, half) {
+function nameBox(x, line, long, anchor) {
   const left = x - { start: 0, middle: long / 2, end: long }[anchor];
-  const side = long ? 2 : half; // a mark has no text
-  return { left: left - side, right: left + long + side, top: y - half, bottom: y + half };
+  return { left: left - 2, right: left + long + 2, top: line - ABOVE, bottom: line + BELOW };
 }
 
 function overlap(a, b) {
