@@ -163,7 +163,9 @@ def load_compress_recipe(path: Path) -> CompressRecipe:
             settings_from(TrainingSettings, {"weight_decay": 0.0} | centroids, "quantization.training"),
             settings_from(MixingSettings, tables.get("mixing", {}), "mixing"),
             settings_from(SweepSettings, tables["sweep"], "sweep") if "sweep" in tables else None,
-            settings_from(TrainingSettings, {"weight_decay": 0.0} | polish, "pruning.polish") if polish else None,
+            settings_from(TrainingSettings, {"weight_decay": 0.0} | polish, "pruning.polish")
+            if "polish" in tables.get("pruning", {})
+            else None,
         )
         if recipe.centroid_training.weight_decay:
             raise ValueError("weight_decay in [quantization.training] must be 0: it would pull centroids towards zero")

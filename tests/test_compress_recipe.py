@@ -79,3 +79,12 @@ def test_layers_that_a_network_does_not_have_are_refused(tmp_path: Path, family:
     network = load_recipe(SETTINGS / f"{family}.toml").build()
     with pytest.raises(RecipeError, match=rf"layers in \[pruning\] is {layers}, which this network does not have"):
         check_reachable(load_compress_recipe(path), network)
+
+
+def test_a_polish_is_made_where_there_is_a_table_for_it_even_an_empty_one(tmp_path: Path) -> None:
+    path = tmp_path / "a.toml"
+    path.write_text("[pruning.polish]\n")
+    found = load_compress_recipe(path).polish_training
+    assert found is not None and found.weight_decay == 0
+    path.write_text("[pruning]\n")
+    assert load_compress_recipe(path).polish_training is None
