@@ -16,6 +16,10 @@ from websockets.exceptions import ConnectionClosed
 
 DTYPES = {"pcm_s16le": "<i2", "pcm_f32le": "<f4"}
 END = {"type": "end"}
+HEAD = (
+    b"GET /ws/enhance HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+    b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n"
+)
 
 
 @dataclasses.dataclass
@@ -72,6 +76,12 @@ class Result:
         """Samples received before event number ``index``."""
         size = np.dtype(DTYPES[self.encoding]).itemsize * self.channels
         return sum(len(event) for event in self.events[:index] if isinstance(event, bytes)) // size
+
+
+def frame(data: bytes, opcode: int = 2, final: bool = True) -> bytes:
+    """A WebSocket client's frame of at most 64 kB, with a mask of zeros."""
+    size = bytes([0x80 | len(data)]) if len(data) < 126 else b"\xfe" + len(data).to_bytes(2, "big")
+    return bytes([opcode | (0x80 if final else 0)]) + size + bytes(4) + data
 
 
 def encode(audio: np.ndarray, encoding: str = "pcm_s16le") -> bytes:

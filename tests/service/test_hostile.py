@@ -9,16 +9,12 @@ import httpx
 import numpy as np
 import pytest
 
-from .client import END, encode, live, noise, receive, send, stream, talk, until
+from .client import END, HEAD, encode, frame, live, noise, receive, send, stream, talk, until
 from .test_live_errors import BAD_MESSAGES
 
 AUDIO = encode(noise(0.1))
 PING, CONFIGURE = {"type": "ping"}, {"type": "configure", "model": "fcn", "variant": "original"}
 GOOD = noise(0.8, 77)
-HEAD = (
-    b"GET /ws/enhance HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
-    b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n"
-)
 
 
 @pytest.fixture(scope="module")
@@ -174,12 +170,6 @@ def test_a_storm_of_changes_loses_nothing_and_piles_nothing_up(beside, running):
     assert (code, events[-1]["samples_in"], events[-1]["samples_out"]) == (1000, 480, 480)
     assert sum(isinstance(event, dict) and event["type"] == "configured" for event in events) == 240
     assert lanes <= 1 + 4
-
-
-def frame(data, opcode=2, final=True):
-    """A client's frame with a mask of zeros."""
-    size = bytes([0x80 | len(data)]) if len(data) < 126 else b"\xfe" + len(data).to_bytes(2, "big")
-    return bytes([opcode | (0x80 if final else 0)]) + size + bytes(4) + data
 
 
 TEXT = frame(json.dumps(END).encode(), 1)

@@ -14,15 +14,11 @@ import soundfile
 from models.offline import enhance
 from models.zoo import load_variant
 
-from .client import END, decode, encode, live, noise, receive, send, until
+from .client import END, HEAD, decode, encode, live, noise, receive, send, until
 from .process import started
 
 SOUND = noise(1.5, 4)
 WAV = {"Content-Type": "audio/wav"}
-HEAD = (
-    b"GET /ws/enhance HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
-    b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n"
-)
 
 
 def recording(seconds, format_="WAV", level=0.1):

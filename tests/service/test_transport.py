@@ -11,12 +11,8 @@ import pytest
 from websockets.frames import Frame, Opcode
 from websockets.protocol import CLIENT, Protocol, State
 
-from .client import decode, encode, play
+from .client import HEAD, decode, encode, frame, play
 
-HEAD = (
-    b"GET /ws/enhance HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
-    b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n"
-)
 LENGTHS = [160, 5, 0, 62, 63, 320, 1, 320, 40000, 320, 320, 7, 4000]  # samples: lengths in one byte, in two and in eight
 
 
@@ -98,8 +94,8 @@ def test_every_message_counts_however_the_bytes_are_cut(running, audio, kind):
 def test_audio_that_looks_like_a_message_is_audio(running):
     decoy = b"\x82\x80\0\0\0\0"  # an empty message with a mask of zeros, or three samples
     data = bytes(320) + decoy + bytes(314)
-    frame = b"\x82\xfe" + struct.pack("!H", len(data)) + bytes(4) + data
-    texts, received, _, code = answers(running, [frame[:328], frame[328:], masked(Opcode.TEXT, b'{"type": "end"}')])
+    message = frame(data)
+    texts, received, _, code = answers(running, [message[:328], message[328:], masked(Opcode.TEXT, b'{"type": "end"}')])
     assert code == 1000
     assert texts[-1]["samples_in"] == len(received) // 2 == 320
     assert [text["seq"] for text in texts if text["type"] == "stats"] == [0]
