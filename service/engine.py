@@ -111,7 +111,8 @@ class Engine:
     @property
     def lanes(self) -> int:
         """Lanes that are open."""
-        return sum(table.used for table in self._tables.values())
+        with self._wake:
+            return sum(table.used for table in self._tables.values())
 
     def has_room(self, variant: Variant, lanes: int) -> bool:
         """Whether so many more lanes of a variant can be opened."""
