@@ -39,17 +39,19 @@ def compressed_spectrum(x: Tensor, size: int, hop: int) -> tuple[Tensor, Tensor]
 
 @dataclasses.dataclass(frozen=True)
 class LossWeights:
-    """What counts beside the spectral loss.
+    """What counts beside the spectral loss, and what it aims at.
 
     Attributes:
         sdr: Of the signal-to-distortion ratio, in bel.
         disturbance: Of the loudness disturbance, in units of raw PESQ.
         intelligibility: Of 1 less the correlation of envelopes.
+        residual: Share of the noise that the targets of the spectral loss and of the ratio keep.
     """
 
     sdr: float = 1.0
     disturbance: float = 0.0
     intelligibility: float = 0.0
+    residual: float = 0.0
 
 
 DEFAULT_WEIGHTS = LossWeights()
@@ -79,8 +81,9 @@ def enhancement_loss(
         share: Of the second target in these.
     """
     gain = 0.1 / noisy.square().mean(1, keepdim=True).sqrt().clamp(min=1e-5)
-    estimate, clean = estimate * gain, clean * gain
-    targets = [(1.0, clean)] if example is None else [(1 - share, clean), (share, example * gain)]
+    estimate, noisy, clean = estimate * gain, noisy * gain, clean * gain
+    wanted = [(1.0, clean)] if example is None else [(1 - share, clean), (share, example * gain)]
+    targets = [(part, target.lerp(noisy, weights.residual)) for part, target in wanted]
     total = estimate.new_zeros(())
     for size, hop in RESOLUTIONS:
         magnitude, spectrum = compressed_spectrum(estimate, size, hop)

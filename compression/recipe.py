@@ -42,6 +42,8 @@ class TrainingSettings:
         sdr_weight: Of the signal-to-distortion ratio, in bel, beside the spectral loss.
         disturbance_weight: Of the loudness disturbance, in units of raw PESQ.
         intelligibility_weight: Of 1 less the correlation of envelopes.
+        residual: Share of the noise that the output is to keep, as an amplitude: 0.03 is -30 dB. A small network that aims at
+            silence takes weak speech away with the noise.
         distillation: Share of the loss against the teacher's output, where there is a teacher.
         freeze_norm_after: Step from which (unless 0) normalisation uses its running statistics, as in serving. A network that
             knows absolute levels (``fcn``) learns faster so: the statistics of a small batch change with its levels. -1 for
@@ -64,6 +66,7 @@ class TrainingSettings:
     sdr_weight: float = 1.0
     disturbance_weight: float = 0.0
     intelligibility_weight: float = 0.0
+    residual: float = 0.0
     distillation: float = 0.5
     freeze_norm_after: int = 0
     bfloat16: bool = False
@@ -79,6 +82,8 @@ class TrainingSettings:
             raise ValueError(f"disturbance_weight and intelligibility_weight need seconds of at least {SHORTEST_EXAMPLE}")
         if not 0 <= self.distillation <= 1:
             raise ValueError("distillation must lie between 0 and 1")
+        if not 0 <= self.residual < 1:
+            raise ValueError("residual must be at least 0 and below 1")
         if min(self.sdr_weight, self.disturbance_weight, self.intelligibility_weight) < 0:
             raise ValueError("sdr_weight, disturbance_weight and intelligibility_weight must not be negative")
         if not 0 < self.learning_rate < 1 or not 0 <= self.average < 1:
@@ -86,8 +91,8 @@ class TrainingSettings:
 
     @property
     def loss_weights(self) -> LossWeights:
-        """Of the parts of the loss beside the spectral one."""
-        return LossWeights(self.sdr_weight, self.disturbance_weight, self.intelligibility_weight)
+        """Of the parts of the loss beside the spectral one, and what it aims at."""
+        return LossWeights(self.sdr_weight, self.disturbance_weight, self.intelligibility_weight, self.residual)
 
 
 @dataclasses.dataclass(frozen=True)

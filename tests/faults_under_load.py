@@ -24,6 +24,7 @@ from models.zoo import SHIPPED, load_variant
 from tests.service.client import until
 from tests.service.crowd import CHUNK_MS, Outcome, Plan, broken_promises, live_through, sounds
 from tests.service.process import started
+from tests.service.zoo import build_zoo
 
 SIGNALS = ("SIGTERM", "SIGINT", "SIGHUP", "SIGKILL")
 SHOWN = 10  # broken promises
@@ -39,6 +40,7 @@ def main() -> None:
     parser.add_argument("--drain-seconds", type=float, default=10.0)
     parser.add_argument("--chunk-ms", type=int, default=CHUNK_MS, help="longer ones cost the event loop less")
     parser.add_argument("--variant", default="crn/combined")
+    parser.add_argument("--small", action="store_true", help="a small untrained network, where the variant costs too much")
     parser.add_argument("--out", type=Path, default=None, help="JSON with every stream")
     arguments = parser.parse_args()
     number = signal.Signals[arguments.signal]
@@ -53,12 +55,14 @@ def main() -> None:
         arguments.drain_seconds,
         0.1 if rolling else None,
     )
-    variant = load_variant(SHIPPED / f"{arguments.variant}.onnx")
     longest = arguments.seconds + 0.1 * arguments.streams + (workers + 1) * (arguments.drain_seconds + 20)
-    heard = sounds(variant, longest, arguments.chunk_ms)
     with tempfile.TemporaryDirectory() as folder:
+        zoo = build_zoo(Path(folder)) if arguments.small else SHIPPED
+        variant = load_variant(zoo / f"{'crn/original' if arguments.small else arguments.variant}.onnx")
+        heard = sounds(variant, longest, arguments.chunk_ms)
         flags = ["--workers", workers, "--drain-seconds", arguments.drain_seconds, "--max-streams", 4 * arguments.streams]
-        with started(Path(folder), *flags, "--log-level", "warning", variants=[arguments.variant]) as served:
+        flags += ["--zoo", zoo, "--log-level", "warning"]
+        with started(Path(folder), *flags, variants=[variant.name]) as served:
             before = served.workers
 
             async def replaced() -> None:
@@ -72,7 +76,8 @@ def main() -> None:
             )
             code = None if rolling else served.process.wait(20)
             said = served.log
-    print(f"{arguments.signal} under {arguments.streams} live streams of {variant.name}, exit code {code}")
+    network = f"an untrained network of {variant.card.parameters:,} parameters" if arguments.small else variant.name
+    print(f"{arguments.signal} under {arguments.streams} live streams of {network}, exit code {code}")
     print(table(outcomes))
     print(said, end="", file=sys.stderr)
     if arguments.out is not None:

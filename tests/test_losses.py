@@ -53,6 +53,19 @@ def test_a_teacher_s_output_is_a_second_target_of_spectrum_and_ratio() -> None:
     assert added > 0
 
 
+@pytest.mark.parametrize("speech", [1.0, 0.0])
+def test_with_a_residual_the_best_estimate_keeps_that_share_of_the_noise(speech: float) -> None:
+    clean, noise = signals()
+    clean = speech * clean
+    weights = LossWeights(residual=0.1)
+    shares = (0.0, 0.05, 0.1, 0.2, 1.0)
+    losses = {share: enhancement_loss(clean + share * noise, clean + noise, clean, weights).item() for share in shares}
+    assert min(losses, key=lambda share: losses[share]) == 0.1
+    example = clean + 0.4 * noise  # a teacher's output keeps it as well
+    taught = enhancement_loss(example.lerp(clean + noise, 0.1), clean + noise, clean, weights, example, 1.0).item()
+    assert taught == pytest.approx(enhancement_loss(example, clean + noise, clean, example=example, share=1.0).item(), abs=1e-5)
+
+
 def test_quiet_recordings_count_as_much_as_loud_ones() -> None:
     clean, noise = signals()
     losses = [enhancement_loss(g * (clean + 0.3 * noise), g * (clean + noise), g * clean).item() for g in (1.0, 0.03)]
