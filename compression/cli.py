@@ -8,6 +8,7 @@ works without them.
 from __future__ import annotations
 
 import math
+import time
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -91,13 +92,15 @@ def train(
 ) -> None:
     """Train a network from clean speech and noise, or from noisy and clean pairs.
 
-    Ctrl-C saves; the same command goes on. The run's folder holds checkpoint.pt, best.pt and log.jsonl.
+    Ctrl-C saves; the same command goes on. The run's folder holds checkpoint.pt, best.pt and log.jsonl, and polished.pt
+    where the recipe has a [polish].
     """
     require_extra()
     import torch
 
+    from compression.polish import polish
     from compression.recipe import load_recipe
-    from compression.sources import Sources, open_batches
+    from compression.sources import Sources, mixer, open_recordings
     from compression.train import Trainer
 
     torch.set_num_threads(threads)
@@ -107,9 +110,18 @@ def train(
     settings = load_recipe(recipe) if steps is None else load_recipe(recipe).with_steps(steps)
     training = Sources(speech, noise, pairs, cache, rooms)
     validation = Sources(valid_speech, valid_noise, valid_pairs, cache and cache / "valid")
-    batches = open_batches(training, validation, valid_share, settings, where)
-    trainer = Trainer(settings, *batches, run or Path("runs") / recipe.stem, where, resume_from, mixers=mixers)
-    trainer.run(budget_seconds=math.inf if minutes is None else 60 * minutes)
+    recordings, valid = open_recordings(training, validation, valid_share, where)
+    train_batches, *polish_batches = (
+        mixer(recordings, settings.mixing, numbers.batch, numbers.seconds)
+        for numbers in (settings.training, settings.polish)
+        if numbers is not None
+    )
+    folder, deadline = run or Path("runs") / recipe.stem, math.inf if minutes is None else time.monotonic() + 60 * minutes
+    trainer = Trainer(settings, train_batches, valid, folder, where, resume_from, mixers=mixers)
+    trainer.run(budget_seconds=deadline - time.monotonic())
+    if settings.polish is not None and trainer.step >= settings.training.steps:
+        batches, left = (polish_batches[0], valid), deadline - time.monotonic()
+        polish(settings, settings.polish, folder / "best.pt", batches, where, mixers, left)
 
 
 def export(

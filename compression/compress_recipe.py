@@ -18,7 +18,7 @@ from compression.groups import widths, with_widths
 from compression.mixing import MixingSettings
 from compression.pruning import choose, schedule
 from compression.quantization import HALF, WIDTHS, Plan, plan_bytes, stored_bytes
-from compression.recipe import TrainingSettings, read_tables, settings_from
+from compression.recipe import TrainingSettings, fine_settings_from, read_tables, settings_from
 from compression.recurrent_layers import recurrent_layers, without_layers
 from compression.sweep_settings import SweepSettings
 from models.crn import Crn
@@ -160,12 +160,10 @@ def load_compress_recipe(path: Path) -> CompressRecipe:
             settings_from(TrainingSettings, rounds, "pruning.training"),
             settings_from(TrainingSettings, final, "pruning.final"),
             settings_from(QuantizationSettings, quantization, "quantization"),
-            settings_from(TrainingSettings, {"weight_decay": 0.0} | centroids, "quantization.training"),
+            fine_settings_from(centroids, "quantization.training"),
             settings_from(MixingSettings, tables.get("mixing", {}), "mixing"),
             settings_from(SweepSettings, tables["sweep"], "sweep") if "sweep" in tables else None,
-            settings_from(TrainingSettings, {"weight_decay": 0.0} | polish, "pruning.polish")
-            if "polish" in tables.get("pruning", {})
-            else None,
+            fine_settings_from(polish, "pruning.polish") if "polish" in tables.get("pruning", {}) else None,
         )
         if recipe.centroid_training.weight_decay:
             raise ValueError("weight_decay in [quantization.training] must be 0: it would pull centroids towards zero")

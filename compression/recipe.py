@@ -97,11 +97,19 @@ class TrainingSettings:
 
 @dataclasses.dataclass(frozen=True)
 class Recipe:
-    """A parsed settings file."""
+    """A parsed settings file.
+
+    Attributes:
+        network: Its ``family`` and widths.
+        training: Of the network.
+        mixing: Of speech and noise.
+        polish: A second training, see ``compression.polish``; None for none.
+    """
 
     network: dict[str, Any]
     training: TrainingSettings
     mixing: MixingSettings
+    polish: TrainingSettings | None = None
 
     def build(self) -> StreamingNetwork:
         """A new network with random weights."""
@@ -143,11 +151,12 @@ def load_recipe(path: Path) -> Recipe:
     """
     tables = read_tables(path)
     try:
-        if unknown := set(tables) - {"network", "training", "mixing"}:
-            raise ValueError(f"unknown table [{unknown.pop()}]; use [network], [training] and [mixing]")
+        if unknown := set(tables) - {"network", "training", "mixing", "polish"}:
+            raise ValueError(f"unknown table [{unknown.pop()}]; use [network], [training], [mixing] and [polish]")
         training = settings_from(TrainingSettings, tables.get("training", {}), "training")
         mixing = settings_from(MixingSettings, tables.get("mixing", {}), "mixing")
-        recipe = Recipe(tables.get("network", {}), training, mixing)
+        polish = fine_settings_from(tables["polish"], "polish") if "polish" in tables else None
+        recipe = Recipe(tables.get("network", {}), training, mixing, polish)
         recipe.build()
     except (TypeError, ValueError) as error:
         raise RecipeError(f"{path}: {error}") from error
@@ -195,6 +204,16 @@ def settings_from(kind: type[Settings], table: Any, name: str) -> Settings:
         return kind(**entries)
     except ValueError as error:
         raise ValueError(f"[{name}]: {error}") from error
+
+
+def fine_settings_from(table: Any, name: str) -> TrainingSettings:
+    """Numbers of a training over scales, as of centroids: no weight decay, unless the table says so.
+
+    Raises:
+        TypeError: As for ``settings_from``.
+        ValueError: As for ``settings_from``.
+    """
+    return settings_from(TrainingSettings, {"weight_decay": 0.0} | table if isinstance(table, dict) else table, name)
 
 
 def _alike(value: Any, default: Any) -> bool:

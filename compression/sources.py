@@ -14,7 +14,6 @@ from compression.corpus import Corpus
 from compression.errors import CorpusError
 from compression.mixing import Mixer, MixingSettings
 from compression.pair_mixing import PairCorpus, PairMixer
-from compression.recipe import Recipe
 from compression.rooms import load_rooms
 
 VALIDATION_BATCH = 8
@@ -94,28 +93,14 @@ def mixer(recordings: Recordings, settings: MixingSettings, batch: int, seconds:
     return Mixer(recordings.speech, recordings.noise, settings, batch, samples, recordings.rooms)
 
 
-def open_batches(
-    training: Sources, validation: Sources, share: float, recipe: Recipe, device: torch.device
-) -> tuple[Batches, Batches]:
-    """Training batches by the recipe, and validation batches that are the same for every recipe.
+def open_recordings(training: Sources, validation: Sources, share: float, device: torch.device) -> tuple[Recordings, Batches]:
+    """Recordings to train on, to be mixed, and validation batches that are the same for every recipe.
 
     Args:
         training: What to train on.
         validation: What to validate on; where it names no folder, a share of the training material is kept for it.
         share: That share.
-        recipe: How to mix.
         device: Where the samples are kept.
-
-    Raises:
-        CorpusError: A folder is missing or cannot be used.
-    """
-    recordings, valid = open_recordings(training, validation, share, device)
-    settings = recipe.training
-    return mixer(recordings, recipe.mixing, settings.batch, settings.seconds), valid
-
-
-def open_recordings(training: Sources, validation: Sources, share: float, device: torch.device) -> tuple[Recordings, Batches]:
-    """Recordings to train on, to be mixed, and validation batches that are the same for every recipe.
 
     Raises:
         CorpusError: A folder is missing or cannot be used.

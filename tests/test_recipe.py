@@ -27,6 +27,11 @@ def test_entries_arrive_where_they_belong(tmp_path: Path) -> None:
     assert (recipe.training.steps, recipe.training.learning_rate) == (9, 0.01)
     assert (recipe.mixing.snr_db, recipe.mixing.reverb) == ((0, 10), 1)
     assert recipe.with_steps(20).training.steps == 20
+    assert recipe.polish is None
+    path.write_text(f"{path.read_text()}[polish]\nsteps = 2000\n")
+    polish = load_recipe(path).polish
+    assert polish is not None
+    assert (polish.steps, polish.weight_decay) == (2000, 0)
     with pytest.raises(RecipeError, match="2 steps do not fit the recipe: cooldown"):
         recipe.with_steps(2)
 
@@ -38,6 +43,8 @@ def test_entries_arrive_where_they_belong(tmp_path: Path) -> None:
         ("\udcff", "not valid TOML"),
         ("[trainig]", r"unknown table \[trainig\]"),
         ("training = 3", "training must be a table"),
+        ("polish = 3", "polish must be a table"),
+        ("[polish]\nbatch = 0", r".polish.: steps, batch"),
         ("[network]\nchannels = 3", "unknown family None"),
         ('[network]\nfamily = "crn"\nwidth = 3', "width"),
         ('[network]\nfamily = "crn"\nchannels = 0', "at least 1"),
