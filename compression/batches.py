@@ -24,16 +24,18 @@ class Taught:
         batches: Of ``(noisy, clean)``.
         teacher: On their device, in evaluation mode.
         bfloat16: Its matrix products and convolutions in bfloat16.
+        added: Share of its input that is let through beside its output.
     """
 
     batches: Batches
     teacher: StreamingNetwork
     bfloat16: bool
+    added: float = 0.0
 
     def __call__(self, seed: int, index: int) -> Batch:
         noisy, clean = self.batches(seed, index)
         with torch.no_grad(), torch.autocast(noisy.device.type, torch.bfloat16, enabled=self.bfloat16):
-            return noisy, clean, self.teacher(noisy).float()
+            return noisy, clean, self.teacher(noisy).float().lerp(noisy, self.added)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -102,6 +102,6 @@ def training_facts(path: Path) -> dict[str, Any]:
     log = path.with_name("log.jsonl")
     for line in log.read_text().splitlines() if log.exists() else ():
         row = json.loads(line)
-        if row["step"] == content["step"]:
+        if (row["step"], row["hours"]) == (content["step"], round(content["hours"], 6)):  # not so of a polished one
             facts["validation"] = {name: row[name] for name in ("loss", "si_sdr", "si_sdr_gain")}
     return facts

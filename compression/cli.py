@@ -118,10 +118,11 @@ def train(
     )
     folder, deadline = run or Path("runs") / recipe.stem, math.inf if minutes is None else time.monotonic() + 60 * minutes
     trainer = Trainer(settings, train_batches, valid, folder, where, resume_from, mixers=mixers)
-    trainer.run(budget_seconds=deadline - time.monotonic())
-    if settings.polish is not None and trainer.step >= settings.training.steps:
+    finished = trainer.run(budget_seconds=deadline - time.monotonic())
+    if settings.polish is not None and finished:
+        trained = folder / ("best.pt" if (folder / "best.pt").exists() else "checkpoint.pt")
         batches, left = (polish_batches[0], valid), deadline - time.monotonic()
-        polish(settings, settings.polish, folder / "best.pt", batches, where, mixers, left)
+        polish(settings, settings.polish, trained, batches, where, mixers, left)
 
 
 def export(

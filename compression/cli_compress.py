@@ -72,14 +72,25 @@ def compress(
     from compression.workshop import open_workshop
 
     torch.set_num_threads(threads)
-    recipe, original = load_compress_recipe(settings), load_network(source)
-    check_reachable(recipe, original)
+    recipe, original, facts = load_compress_recipe(settings), load_network(source), training_facts(source)
+    check_reachable(recipe, original, load_network(pruned_from) if pruned_from else None)
     training = Sources(speech, noise, pairs, cache, rooms)
     validation = Sources(valid_speech, valid_noise, valid_pairs, cache and cache / "valid")
     folder = run or Path("runs") / settings.stem
-    shop = open_workshop(original, recipe.mixing, training, validation, valid_share, folder, minutes, mixers, pruned_from)
+    shop = open_workshop(
+        original,
+        recipe.mixing,
+        training,
+        validation,
+        valid_share,
+        folder,
+        minutes,
+        mixers,
+        pruned_from,
+        facts["settings"].get("residual", 0.0),
+    )
     try:
-        cards = make_variants(shop, recipe, zoo, training_facts(source), only.split(","))
+        cards = make_variants(shop, recipe, zoo, facts, only.split(","))
     except StoppedError as stop:
         typer.echo(f"{stop}; the same command goes on")
         return

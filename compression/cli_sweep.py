@@ -63,15 +63,16 @@ def sweep(
     from compression.workshop import open_workshop
 
     torch.set_num_threads(threads)
-    recipe, original = load_compress_recipe(settings), load_network(source)
+    recipe, original, facts = load_compress_recipe(settings), load_network(source), training_facts(source)
     check_sweep(recipe, original)
     prepare_folder(out)
     training = Sources(speech, noise, pairs, cache, rooms)
     validation = Sources(valid_speech, valid_noise, valid_pairs, cache and cache / "valid")
     folder = run or Path("runs") / settings.stem
-    shop = open_workshop(original, recipe.mixing, training, validation, valid_share, folder, minutes, mixers)
+    kept = facts["settings"].get("residual", 0.0)
+    shop = open_workshop(original, recipe.mixing, training, validation, valid_share, folder, minutes, mixers, residual=kept)
     try:
-        cards = make_sweep(shop, sweep_points(shop, recipe), out, training_facts(source))
+        cards = make_sweep(shop, sweep_points(shop, recipe), out, facts)
     except StoppedError as stop:
         typer.echo(f"{stop}; the same command goes on")
         return

@@ -203,13 +203,30 @@ def prune_at_random(
     return with_widths(network, choose(network, costs, macs_ratio, parameters_ratio, settings.smallest.of, settings.multiple))
 
 
-def check_reachable(recipe: CompressRecipe, network: StreamingNetwork) -> None:
+def check_reachable(recipe: CompressRecipe, network: StreamingNetwork, pruned: StreamingNetwork | None = None) -> None:
     """Refuse what this network cannot be compressed to, by pruning a trial copy at random.
+
+    Args:
+        recipe: The settings.
+        network: To be compressed.
+        pruned: One that is pruned already, where there is nothing more to prune.
 
     Raises:
         RecipeError: The pruning ratios or a budget of bytes cannot be reached; the message names the entry.
     """
-    settings, budgets = recipe.pruning, recipe.quantization
+    budgets = recipe.quantization
+    pruned = pruned or _pruned_at_random(recipe.pruning, network)
+    whole = len(to_onnx(network, "original").SerializeToString())
+    for entry, share, trial in (("budget", budgets.budget, network), ("combined_budget", budgets.combined_budget, pruned)):
+        least = plan_bytes(trial, smallest_plan(trial))
+        if least > share * whole:
+            raise RecipeError(
+                f"{entry} in [quantization] is too small for this network: {share:g} of {whole:,} bytes, "
+                f"and the smallest plan needs {least:,}, which is {least / whole:.3f}"
+            )
+
+
+def _pruned_at_random(settings: PruningSettings, network: StreamingNetwork) -> StreamingNetwork:
     trial = network
     if settings.layers:
         there = recurrent_layers(network) if isinstance(network, Crn) else []
@@ -221,14 +238,6 @@ def check_reachable(recipe: CompressRecipe, network: StreamingNetwork) -> None:
     try:
         macs_ratio = min(1.0, settings.macs_ratio * network.macs_per_second() / trial.macs_per_second())
         parameters_ratio = min(1.0, settings.parameters_ratio * network.parameter_count() / trial.parameter_count())
-        pruned = prune_at_random(trial, macs_ratio, parameters_ratio, settings)
+        return prune_at_random(trial, macs_ratio, parameters_ratio, settings)
     except ValueError as error:
         raise RecipeError(f"macs_ratio or parameters_ratio in [pruning] is too small for this network: {error}") from error
-    whole = len(to_onnx(network, "original").SerializeToString())
-    for entry, share, trial in (("budget", budgets.budget, network), ("combined_budget", budgets.combined_budget, pruned)):
-        least = plan_bytes(trial, smallest_plan(trial))
-        if least > share * whole:
-            raise RecipeError(
-                f"{entry} in [quantization] is too small for this network: {share:g} of {whole:,} bytes, "
-                f"and the smallest plan needs {least:,}, which is {least / whole:.3f}"
-            )

@@ -80,6 +80,38 @@ def fold_normalisation(network: StreamingNetwork) -> StreamingNetwork:
     return folded.to(next(iter(state.values())).device).eval()
 
 
+@torch.no_grad()
+def unfold_normalisation(folded: StreamingNetwork, former: StreamingNetwork) -> StreamingNetwork:
+    """An ordinary network that computes what a folded one does, with the normalisation of the one that was folded.
+
+    Its layers are as large as the former's, so that it can be trained on over the statistics of batches.
+    """
+    state = {name: value.detach().clone() for name, value in former.state_dict().items()}
+    stored = folded.state_dict()
+    state |= {name: stored[name].clone() for name, _ in folded.named_parameters()}
+    for layer, norm in normalised_layers(former):
+        module = former.get_submodule(norm)
+        assert isinstance(module, _BatchNorm)
+        deviation = (state[f"{norm}.running_var"] + module.eps).sqrt()
+        gain = former.get_parameter(f"{norm}.weight").detach()
+        gain = torch.where(gain == 0, deviation, gain)  # what was silenced for good can speak again
+        scale = gain / deviation
+        weight = state[f"{layer}.weight"]
+        repeated = scale.repeat(len(weight) // len(scale))
+        weight.div_(repeated.view(-1, *[1] * (weight.ndim - 1)))
+        shift = state[f"{norm}.running_mean"] * scale
+        state[f"{norm}.weight"] = gain
+        if f"{layer}.bias" in state:
+            state[f"{norm}.bias"] = former.get_parameter(f"{norm}.bias").detach().clone()
+            offset = (state[f"{norm}.bias"] - shift).repeat(len(weight) // len(scale))
+            state[f"{layer}.bias"].sub_(offset).div_(repeated)
+        else:
+            state[f"{norm}.bias"] = stored[f"{norm}.bias"] + shift
+    ordinary = build_network({"family": former.family, **former.hyperparameters()})
+    ordinary.load_state_dict(state)
+    return ordinary.eval()
+
+
 def _frozen(norm: _BatchNorm) -> FrozenNorm:
     kind = FrozenChannelNorm if isinstance(norm, ChannelNorm) else FrozenNorm
     return kind(norm.num_features, norm.eps)

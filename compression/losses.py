@@ -45,7 +45,7 @@ class LossWeights:
         sdr: Of the signal-to-distortion ratio, in bel.
         disturbance: Of the loudness disturbance, in units of raw PESQ.
         intelligibility: Of 1 less the correlation of envelopes.
-        residual: Share of the noise that the targets of the spectral loss and of the ratio keep.
+        residual: Share of the noise that the clean target of the spectral loss and of the ratio keeps.
     """
 
     sdr: float = 1.0
@@ -82,8 +82,8 @@ def enhancement_loss(
     """
     gain = 0.1 / noisy.square().mean(1, keepdim=True).sqrt().clamp(min=1e-5)
     estimate, noisy, clean = estimate * gain, noisy * gain, clean * gain
-    wanted = [(1.0, clean)] if example is None else [(1 - share, clean), (share, example * gain)]
-    targets = [(part, target.lerp(noisy, weights.residual)) for part, target in wanted]
+    wanted = clean.lerp(noisy, weights.residual)
+    targets = [(1 - share, wanted), (share, example * gain)] if example is not None else [(1.0, wanted)]
     total = estimate.new_zeros(())
     for size, hop in RESOLUTIONS:
         magnitude, spectrum = compressed_spectrum(estimate, size, hop)

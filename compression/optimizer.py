@@ -67,12 +67,15 @@ class Optimizers:
         return states[0] if len(states) == 1 else {"parts": states}
 
     def load_state_dict(self, content: dict[str, Any]) -> None:
-        """Take a checkpoint's moments, in whatever precision; those of another kind of optimiser are left out."""
+        """Take a checkpoint's moments, in whatever precision, and nothing else; not those of another kind of optimiser."""
         states = content.get("parts", [content])
         if len(states) != len(self.parts):
             return
         for part, state in zip(self.parts, states, strict=True):
+            decay = part.defaults["weight_decay"]
             part.load_state_dict(state)
+            for group in part.param_groups:
+                group["weight_decay"] = decay
             for moments in part.state.values():
                 for key, value in moments.items():
                     moments[key] = value.float() if isinstance(value, Tensor) else value

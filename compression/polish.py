@@ -7,16 +7,23 @@ Normalisation is folded, and one learning rate suits large and small tensors ali
 from __future__ import annotations
 
 import dataclasses
+import hashlib
+import json
 from pathlib import Path
 
 import torch
 
 from compression.batches import Batches
 from compression.checkpoint import load_checkpoint, load_network, save_checkpoint
+from compression.folding import unfold_normalisation
 from compression.optimizer import Optimizers
 from compression.recipe import Recipe, TrainingSettings
 from compression.sharing import fine_tunable, settled
-from compression.train import Trainer
+from compression.stages import fingerprint
+from compression.telling import say
+from compression.train import Trainer, validate
+
+VALIDATION_BATCHES = 16
 
 
 def polish(
@@ -28,7 +35,10 @@ def polish(
     mixers: int = 0,
     budget_seconds: float = float("inf"),
 ) -> Path | None:
-    """Polish the averaged network of a checkpoint in the folder ``polish`` beside it; a run found there is resumed.
+    """Polish the averaged network of a checkpoint, in a folder beside it that is named by network and settings.
+
+    A run found in that folder is resumed; where the network was trained on meanwhile, or the numbers are others, a new one
+    begins.
 
     Args:
         recipe: That the network was trained by.
@@ -40,26 +50,32 @@ def polish(
         budget_seconds: After which it stops, to be gone on with.
 
     Returns:
-        The checkpoint ``polished.pt`` beside ``trained``, an ordinary one of an equal network whose normalisations do
-        nothing; None where the training was stopped before its end.
+        The checkpoint ``polished.pt`` beside ``trained``, of an ordinary network that can be trained on; None where the
+        training was stopped before its end, or made nothing better.
 
     Raises:
         CheckpointError: One of the checkpoints is damaged, or of another network.
     """
     network, content = load_network(trained), load_checkpoint(trained)
-    ready, folder = dataclasses.replace(recipe, training=settings), trained.parent / "polish"
+    ready = dataclasses.replace(recipe, training=settings)
+    known = json.dumps([fingerprint(network), dataclasses.asdict(settings), dataclasses.asdict(recipe.mixing)])
+    folder = trained.parent / f"polish-{hashlib.sha256(known.encode()).hexdigest()[:8]}"
     trainer = Trainer(ready, *batches, folder, device, network=fine_tunable(network, {}), mixers=mixers)
-    trainer.run(budget_seconds=budget_seconds)
-    if trainer.step < settings.steps:
+    if not trainer.run(VALIDATION_BATCHES, budget_seconds):
         return None
+    before = validate(network.to(device), batches[1], VALIDATION_BATCHES, settings.loss_weights)
     best, shaped = load_checkpoint(folder / "best.pt"), fine_tunable(network, {})
+    if best["best"] >= before["loss"]:
+        say(f"the polish made nothing better: validation loss {before['loss']:.4f} → {best['best']:.4f}")
+        return None
+    say(f"polished: validation loss {before['loss']:.4f} → {best['best']:.4f}")
     shaped.load_state_dict(best["average"])
-    plain = settled(shaped, half=False)
+    ordinary = unfold_normalisation(settled(shaped, half=False), network)
     content |= {
         "settings": {**content["settings"], "polish": dataclasses.asdict(settings)},
         "weights": None,
-        "average": plain.state_dict(),
-        "optimizer": Optimizers(plain, settings.learning_rate, settings.weight_decay, settings.muon).state_dict(),
+        "average": ordinary.state_dict(),
+        "optimizer": Optimizers(ordinary, settings.learning_rate, settings.weight_decay, settings.muon).state_dict(),
         "step": content["step"] + best["step"],
         "hours": content["hours"] + best["hours"],
         "best": best["best"],

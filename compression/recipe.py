@@ -18,6 +18,8 @@ from models.network import StreamingNetwork
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
 
+LOSS_ENTRIES = ("sdr_weight", "disturbance_weight", "intelligibility_weight", "residual")
+INHERITED = (*LOSS_ENTRIES, "batch", "seconds", "bfloat16")  # by [polish] from [training]
 ANY_LENGTH = {"length": "any"}  # metadata of a field whose list may have any length
 Settings = TypeVar("Settings", bound="DataclassInstance")
 
@@ -84,6 +86,8 @@ class TrainingSettings:
             raise ValueError("distillation must lie between 0 and 1")
         if not 0 <= self.residual < 1:
             raise ValueError("residual must be at least 0 and below 1")
+        if self.weight_decay < 0 or self.clip <= 0:
+            raise ValueError("weight_decay must not be negative, and clip must be above 0")
         if min(self.sdr_weight, self.disturbance_weight, self.intelligibility_weight) < 0:
             raise ValueError("sdr_weight, disturbance_weight and intelligibility_weight must not be negative")
         if not 0 < self.learning_rate < 1 or not 0 <= self.average < 1:
@@ -103,7 +107,8 @@ class Recipe:
         network: Its ``family`` and widths.
         training: Of the network.
         mixing: Of speech and noise.
-        polish: A second training, see ``compression.polish``; None for none.
+        polish: A second training, see ``compression.polish``, of the same loss and batches where it does not name others; None
+            for none.
     """
 
     network: dict[str, Any]
@@ -155,7 +160,10 @@ def load_recipe(path: Path) -> Recipe:
             raise ValueError(f"unknown table [{unknown.pop()}]; use [network], [training], [mixing] and [polish]")
         training = settings_from(TrainingSettings, tables.get("training", {}), "training")
         mixing = settings_from(MixingSettings, tables.get("mixing", {}), "mixing")
-        polish = fine_settings_from(tables["polish"], "polish") if "polish" in tables else None
+        polish = None
+        if "polish" in tables:
+            same = {name: getattr(training, name) for name in INHERITED}
+            polish = fine_settings_from(tables["polish"], "polish", same)
         recipe = Recipe(tables.get("network", {}), training, mixing, polish)
         recipe.build()
     except (TypeError, ValueError) as error:
@@ -206,14 +214,20 @@ def settings_from(kind: type[Settings], table: Any, name: str) -> Settings:
         raise ValueError(f"[{name}]: {error}") from error
 
 
-def fine_settings_from(table: Any, name: str) -> TrainingSettings:
+def fine_settings_from(table: Any, name: str, usual: dict[str, Any] | None = None) -> TrainingSettings:
     """Numbers of a training over scales, as of centroids: no weight decay, unless the table says so.
+
+    Args:
+        table: As for ``settings_from``.
+        name: As for ``settings_from``.
+        usual: Entries that the table need not repeat.
 
     Raises:
         TypeError: As for ``settings_from``.
         ValueError: As for ``settings_from``.
     """
-    return settings_from(TrainingSettings, {"weight_decay": 0.0} | table if isinstance(table, dict) else table, name)
+    usual = {"weight_decay": 0.0} | (usual or {})
+    return settings_from(TrainingSettings, usual | table if isinstance(table, dict) else table, name)
 
 
 def _alike(value: Any, default: Any) -> bool:

@@ -63,6 +63,9 @@ def find_subjects(zoo: Path, families: Collection[str], sweep: Path | None = Non
     found = [Subject(zoo / f"{v.name}.onnx", v, v.card.variant) for v in loaded.variants.values()]
     failures = dict(loaded.failures)
     known = {subject.variant.card.sha256 for subject in found}
+    parents = collections.defaultdict(set)
+    for loaded_variant in loaded.variants.values():
+        parents[loaded_variant.card.model].add(loaded_variant.card.compression.get("original"))
     for path in sweep_files(sweep) if sweep else ():
         try:
             variant = load_variant(path)
@@ -70,6 +73,10 @@ def find_subjects(zoo: Path, families: Collection[str], sweep: Path | None = Non
             failures[str(path)] = str(error)
             continue
         card = variant.card
+        parent = card.compression.get("original")
+        if parent is not None and any(parents[card.model]) and parent not in parents[card.model]:
+            failures[str(path)] = f"made of another {card.model}/original than the variants in {zoo}: sweep again"
+            continue
         if card.model in families and card.variant != "original" and card.sha256 not in known:
             known.add(card.sha256)
             found.append(Subject(path, variant, label(card), series(card)))

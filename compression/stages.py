@@ -51,6 +51,7 @@ class Workshop:
         deadline: Time of ``time.monotonic`` at which to stop.
         mixers: Processes that make batches while a network is trained.
         pruned_from: Checkpoint of a pruned network whose training goes on, instead of a cut of ``original``.
+        residual: Share of the noise that ``original`` was trained to keep.
         losses: Of ``original`` over the validation batches, by weights of the loss; filled as needed.
     """
 
@@ -62,6 +63,7 @@ class Workshop:
     deadline: float = math.inf
     mixers: int = 0
     pruned_from: Path | None = None
+    residual: float = 0.0
     losses: dict[LossWeights, float] = dataclasses.field(default_factory=dict)
 
     def batches(self, training: TrainingSettings, seconds: float | None = None) -> Batches:
@@ -70,8 +72,9 @@ class Workshop:
         return mixer(self.recordings, self.mixing, count, training.seconds)
 
     def lessons(self, training: TrainingSettings) -> Taught:
-        """Training batches with the original's output as a second target."""
-        return Taught(self.batches(training), self.original, training.bfloat16)
+        """Training batches with the original's output as a second target, which keeps as much of the noise as is wanted."""
+        added = max(0.0, (training.residual - self.residual) / (1 - self.residual))
+        return Taught(self.batches(training), self.original, training.bfloat16, added)
 
     def loss(self, network: StreamingNetwork, training: TrainingSettings) -> float:
         """Validation loss of a network."""
@@ -153,7 +156,7 @@ def run_stage(shop: Workshop, stage: Stage) -> Outcome:
         say(f"{stage.name}: {_shown(record['sizes'])}, {_losses(record['losses'])}, {stage.steps} steps to train")
         record["figures"] = _train(shop, stage, network, path.parent) if stage.trained else {"steps": 0}
     if stage.trained:
-        _load_best(network, path.with_name("best.pt"))
+        _load_best(network, path.with_name("best.pt"), record["losses"]["before"])
     network = stage.settle(network).eval()
     if "after" not in record["losses"]:
         record["losses"]["after"] = shop.loss(network, stage.training) if stage.trained else record["losses"]["before"]
@@ -169,6 +172,7 @@ def _found(path: Path, inputs: Record) -> Record:
     try:
         record: Record = json.loads(path.read_text())
         former = {key: record[key] for key in inputs}
+        former["settings"] = completed(former["settings"])
     except (OSError, KeyError, TypeError, ValueError) as error:
         raise CompressionError(f"{path} is damaged: remove the folder {path.parent}") from error
     if former["parent"] != inputs["parent"]:
@@ -177,6 +181,12 @@ def _found(path: Path, inputs: Record) -> Record:
         changed = _difference(former["settings"], inputs["settings"])
         raise CompressionError(f"{path.parent} was made with another {changed}: use another --run or remove it")
     return record
+
+
+def completed(settings: Record) -> Record:
+    """Settings that were written down before some entry of their training was known, with its default."""
+    training = settings.get("training", {})
+    return settings | {"training": dataclasses.asdict(TrainingSettings()) | training} if training else settings
 
 
 def _difference(former: Any, now: Any) -> str:
@@ -199,10 +209,14 @@ def _train(shop: Workshop, stage: Stage, network: StreamingNetwork, folder: Path
     return {"steps": trainer.step, "hours_of_mixtures": round(trainer.hours, 2)}
 
 
-def _load_best(network: StreamingNetwork, path: Path) -> None:
-    """Give a network the weights that validated best."""
+def _load_best(network: StreamingNetwork, path: Path, before: float) -> None:
+    """Give a network the weights that validated best, unless its own are better."""
+    content = load_checkpoint(path)
+    if content["best"] > before:
+        say(f"{path.parent}: no better for the training ({content['best']:.4f} at best), so what it began with stays")
+        return
     try:
-        network.load_state_dict(load_checkpoint(path)["average"])
+        network.load_state_dict(content["average"])
     except RuntimeError as error:
         raise CheckpointError(f"{path} does not fit the plan beside it: remove the folder {path.parent}") from error
 

@@ -14,7 +14,7 @@ from typing import Any
 from compression.compress import how_made
 from compression.errors import CompressionError
 from compression.export import to_onnx, write_variant
-from compression.stages import Outcome, StoppedError, Workshop, fingerprint
+from compression.stages import Outcome, StoppedError, Workshop, completed, fingerprint
 from compression.sweep_points import Point
 from compression.telling import say
 from models.card import CardError, VariantCard, load_card
@@ -73,7 +73,7 @@ def find_point(target: Path, point: Point, original: str) -> VariantCard | None:
     remedy = f"use another --out or remove {target.parent}"
     if card.compression.get("original") != original:
         raise CompressionError(f"{path} was made of another network: {remedy}")
-    if card.compression.get("sweep") != json.loads(json.dumps(point.settings)):
+    if completed(card.compression.get("sweep", {})) != json.loads(json.dumps(point.settings)):
         raise CompressionError(f"{path} was made with other settings: {remedy}")
     whole = target.exists() and hashlib.sha256(target.read_bytes()).hexdigest() == card.sha256
     return card if whole else None

@@ -21,10 +21,11 @@ from compression.checkpoint import load_checkpoint, save_checkpoint
 from compression.errors import CheckpointError
 from compression.losses import DEFAULT_WEIGHTS, LossWeights, enhancement_loss, si_sdr
 from compression.optimizer import Optimizers
-from compression.recipe import Recipe, TrainingSettings
+from compression.recipe import LOSS_ENTRIES, Recipe, TrainingSettings
 from models.network import StreamingNetwork
 
 VALIDATION_SEED = 7
+LOSS_DEFAULTS = {name: getattr(TrainingSettings(), name) for name in LOSS_ENTRIES}
 
 
 def learning_rate(settings: TrainingSettings, step: int) -> float:
@@ -66,7 +67,8 @@ class Trainer:
         mixers: Processes that make batches ahead.
 
     Raises:
-        CheckpointError: The checkpoint to go on from is damaged, or of another network than the recipe's.
+        CheckpointError: The checkpoint to go on from is damaged, or of another network than the recipe's, or nothing can be
+            written into the folder.
     """
 
     def __init__(
@@ -89,6 +91,10 @@ class Trainer:
         self.average = copy.deepcopy(start).to(device)  # once on a device, a parametrized network cannot be copied
         self.optimizer = Optimizers(self.network, self.settings.learning_rate, self.settings.weight_decay, self.settings.muon)
         self.step, self.hours, self.best = 0, 0.0, float("inf")
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise CheckpointError(f"{folder} cannot be made ({error.strerror}): use another --run") from error
         newest = folder / "checkpoint.pt"
         if newest.exists():
             self._restore(newest)
@@ -108,6 +114,9 @@ class Trainer:
         self.network.load_state_dict(content["weights"] or content["average"])
         self.optimizer.load_state_dict(content["optimizer"])
         self.step, self.hours, self.best = content["step"], content["hours"], content["best"]
+        former = {name: content["settings"].get(name, default) for name, default in LOSS_DEFAULTS.items()}
+        if former != {name: getattr(self.settings, name) for name in LOSS_DEFAULTS}:
+            self.best = float("inf")  # of another loss: it says nothing about this one
 
     def content(self) -> dict[str, Any]:
         """What a checkpoint holds."""
@@ -122,8 +131,12 @@ class Trainer:
             "best": self.best,
         }
 
-    def run(self, validation_batches: int = 16, budget_seconds: float = float("inf")) -> None:
-        """Train until the recipe's steps are done, the budget is spent or SIGINT comes; then save."""
+    def run(self, validation_batches: int = 16, budget_seconds: float = float("inf")) -> bool:
+        """Train until the recipe's steps are done, the budget is spent or SIGINT comes; then save.
+
+        Returns:
+            Whether all is done and nobody asked to stop.
+        """
         progress = _Progress(self.settings, self.step)
         batches = series(self.train, self.settings.seed, range(self.step, self.settings.steps), self.mixers)
         with _stop_on_sigint() as stopped:
@@ -132,7 +145,9 @@ class Trainer:
                 progress.show(self.step, loss)
                 if self.step % self.settings.validate_every == 0 or self.step == self.settings.steps:
                     self._validate(progress, validation_batches)
+            asked = stopped()
         save_checkpoint(self.folder / "checkpoint.pt", self.content())
+        return self.step >= self.settings.steps and not asked
 
     def _step(self, batch: Batch) -> float:
         self.optimizer.set_learning_rate(learning_rate(self.settings, self.step))
@@ -177,7 +192,6 @@ class Trainer:
         self.best = min(self.best, scores["loss"])
         rates = {"train_loss": progress.mean_loss(), "learning_rate": learning_rate(self.settings, self.step)}
         row = {"step": self.step, "hours": self.hours, **rates, **scores}
-        self.folder.mkdir(parents=True, exist_ok=True)
         with (self.folder / "log.jsonl").open("a") as log:
             log.write(json.dumps({key: round(value, 6) for key, value in row.items()}) + "\n")
         content = self.content()

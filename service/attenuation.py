@@ -32,6 +32,8 @@ class AttenuationLimit:
     def change(self, position: int, limit_db: float) -> None:
         """Use another limit from sample ``position`` on."""
         self.limit_db = limit_db
+        if self._changes and self._changes[-1][0] == position:
+            self._changes.pop()  # no sample went through that one
         self._changes.append((position, dry_gain(limit_db)))
 
     def mix(self, dry: Array, enhanced: Array) -> Array:

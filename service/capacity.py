@@ -4,6 +4,9 @@ At the start each variant is timed alone and in a batch, which gives the fixed t
 the server runs, steps that take longer than that predicts (another program, a throttled processor) raise the estimate, and
 the event loop's own time a second of audio is measured too. A stream is let in if all streams together, this one
 included, would leave both threads the part of their time that ``max_load`` keeps free.
+
+Nothing is measured while there are no streams, so both estimates then return to what they began with: else a bad moment
+would refuse streams for ever.
 """
 
 from __future__ import annotations
@@ -21,6 +24,8 @@ FULL_BATCH = 16  # rows over which a step's fixed time is shared out when the se
 LOOP_SECONDS = 0.002  # of the event loop for a second of audio in 20 ms messages, until it is measured
 SMOOTHING_SECONDS = 0.5  # of predicted steps: a mean weighted so is that of the sums, whatever a single step took
 SMOOTHING_AUDIO = 20.0  # seconds of audio
+IDLE_SECONDS = 10.0  # without a stream, after which what was measured under streams is mostly forgotten
+MOST_SLOWDOWN = 20.0  # that one step can tell of: in a longer one the whole machine stood still
 
 
 def processors() -> int:
@@ -70,13 +75,20 @@ class Capacity:
         fixed, row = self._times.get(name, (0.0, 0.0))
         expected = fixed + row * rows * hops
         if expected > 0:
-            self.slowdown += (seconds / expected - self.slowdown) * min(1.0, expected / SMOOTHING_SECONDS)
+            slowdown = min(seconds / expected, MOST_SLOWDOWN)
+            self.slowdown += (slowdown - self.slowdown) * min(1.0, expected / SMOOTHING_SECONDS)
 
     def observe_loop(self, seconds: float, audio_seconds: float) -> None:
         """Take the event loop's processor time for so much live audio into account."""
         if audio_seconds > 0:
             cost = seconds / audio_seconds
             self.loop_cost += (cost - self.loop_cost) * min(1.0, audio_seconds / SMOOTHING_AUDIO)
+
+    def rest(self, seconds: float) -> None:
+        """So long there were no streams."""
+        share = min(1.0, seconds / IDLE_SECONDS)
+        self.slowdown += (1.0 - self.slowdown) * share
+        self.loop_cost += (LOOP_SECONDS - self.loop_cost) * share
 
     def cost(self, variant: Variant) -> float:
         """Share of a processor that one channel of a stream takes in the engine of a loaded server."""

@@ -108,7 +108,7 @@ def blocks(reader: Reader, max_seconds: float) -> Iterator[Array]:
         done += block.shape[1]
         if done > max_seconds * reader.rate:
             raise ServiceError("too_large", f"The recording is longer than {max_seconds:g} s: send it in parts.")
-        yield np.clip(np.nan_to_num(block, nan=0.0, posinf=1.0, neginf=-1.0), -1, 1)
+        yield np.clip(np.nan_to_num(block, nan=0.0, posinf=0.0, neginf=0.0), -1, 1)
     if not done:
         raise ServiceError("unprocessable", "The file holds no samples: send a recording.")
 

@@ -44,7 +44,7 @@ class Lane:
         """Take up to so many samples of what waits; call it with the engine's lock held, and only when something waits."""
         audio, deadline, submitted = self.jobs.pop(0)
         if len(audio) > limit:
-            self.jobs.insert(0, (audio[limit:], deadline, submitted))
+            self.jobs.insert(0, (audio[limit:], deadline + limit / self.variant.sample_rate, submitted))
             audio = audio[:limit]
         elif len(audio) < limit and self.jobs:
             parts = [audio]

@@ -12,6 +12,7 @@ from service.errors import ServiceError
 from service.signal import Signal
 from service.transport import Message, Transport
 
+NOTE_BYTES = 128  # about what statistics or an answer take, before they are written out
 WRITE_BYTES = 65536  # at a time; asyncio says whether there is room for more only after a write
 
 
@@ -32,7 +33,7 @@ class Outbox:
 
     Args:
         transport: Of the connection.
-        limit: Bytes of audio that count as full.
+        limit: Bytes that count as full.
         timeout: Seconds that the client may take to read on, once the transport has no more room.
         settle: Turns a receipt into the message to send, or None for none, at the moment it is sent.
 
@@ -49,7 +50,7 @@ class Outbox:
 
     @property
     def fill(self) -> float:
-        """Waiting audio over the limit."""
+        """What waits, over the limit."""
         return self._bytes / self._limit
 
     def put(self, item: Item) -> None:
@@ -58,8 +59,7 @@ class Outbox:
         Whoever feeds the stream looks at ``fill``, as the engine may be quicker than a client that reads.
         """
         self._items.append(item)
-        if isinstance(item, bytes):
-            self._bytes += len(item)
+        self._bytes += _size(item)
 
     def flush(self) -> None:
         """Send what waits, as far as the transport has room; ``watch`` sends the rest when it has."""
@@ -101,7 +101,11 @@ class Outbox:
             self.flush()
 
     def _message(self, item: Item) -> Message | None:
+        self._bytes -= _size(item)
         if isinstance(item, bytes):
-            self._bytes -= len(item)
             return item
         return self._settle(item) if isinstance(item, Receipt) else json.dumps(item)
+
+
+def _size(item: Item) -> int:
+    return len(item) if isinstance(item, bytes) else NOTE_BYTES

@@ -27,20 +27,29 @@ def refuse_header(data: bytes) -> None:
         raise ServiceError("bad_request", f"This is a {name} file, not raw PCM: strip its header, or post it to /enhance.")
 
 
+def check(size: int, encoding: Encoding, channels: int) -> None:
+    """Refuse a message of so many bytes that are not whole samples of every channel.
+
+    Raises:
+        ServiceError: They are not.
+    """
+    frame = SAMPLE_BYTES[encoding] * channels
+    if size % frame:
+        raise ServiceError(
+            "bad_request",
+            f"A message of {size} bytes is not a whole number of {frame}-byte samples ({encoding}, {channels} channels).",
+        )
+
+
 def decode(data: bytes, encoding: Encoding, channels: int) -> tuple[Array, int]:
     """Interleaved bytes to float32 ``[channels, samples]``, full scale ±1, and how many values had to be repaired.
 
-    NaN becomes 0, infinities and values beyond full scale become ±1.
+    NaN and infinities become 0, values beyond full scale ±1.
 
     Raises:
         ServiceError: The bytes are not whole samples of every channel.
     """
-    frame = SAMPLE_BYTES[encoding] * channels
-    if len(data) % frame:
-        raise ServiceError(
-            "bad_request",
-            f"A message of {len(data)} bytes is not a whole number of {frame}-byte samples ({encoding}, {channels} channels).",
-        )
+    check(len(data), encoding, channels)
     if encoding == "pcm_s16le":
         values = np.multiply(np.frombuffer(data, dtype="<i2"), np.float32(1 / 32768), dtype=np.float32)
         return values.reshape(-1, channels).T, 0
@@ -48,7 +57,7 @@ def decode(data: bytes, encoding: Encoding, channels: int) -> tuple[Array, int]:
     sound = np.abs(samples) <= 1
     if sound.all():
         return samples.reshape(-1, channels).T, 0
-    repaired = np.clip(np.nan_to_num(samples, nan=0.0, posinf=1.0, neginf=-1.0), -1, 1)
+    repaired = np.clip(np.nan_to_num(samples, nan=0.0, posinf=0.0, neginf=0.0), -1, 1)
     return repaired.reshape(-1, channels).T, int(len(sound) - np.count_nonzero(sound))
 
 

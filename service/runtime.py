@@ -106,6 +106,8 @@ class Runtime:
             self.metrics.load.set(self.capacity.load((stream.variant, stream.channels) for stream in self._streams))
             now = time.thread_time()
             self.capacity.observe_loop(now - busy, self.live_seconds - heard)
+            if not self._streams:
+                self.capacity.rest(PERIOD_SECONDS)
             busy, heard = now, self.live_seconds
 
     async def drain(self) -> None:

@@ -32,6 +32,7 @@ from service.transport import Message, Transport
 
 Array = npt.NDArray[np.float32]
 MAX_WAITING_SECONDS = 2.0  # handed to the engine and not stepped yet
+PIECE_SECONDS = 0.5  # of a longer message, that are taken at a time: others have a turn in between
 
 log = logging.getLogger(__name__)
 
@@ -65,9 +66,10 @@ class Session:
             self._on_progress,
             self._on_failure,
         )
-        bytes_per_second = parameters.sample_rate * parameters.channels * pcm.SAMPLE_BYTES[parameters.encoding]
+        frame = parameters.channels * pcm.SAMPLE_BYTES[parameters.encoding]
+        self._piece = round(PIECE_SECONDS * parameters.sample_rate) * frame
         patience = runtime.settings.max_unread_seconds
-        self._outbox = Outbox(self._transport, patience * bytes_per_second, patience, self._settle)
+        self._outbox = Outbox(self._transport, patience * parameters.sample_rate * frame, patience, self._settle)
         self._inbox = Inbox(self._transport, runtime.settings.idle_seconds)
         self._begun = time.perf_counter()
         self._waiting: list[Receipt] = []
@@ -155,7 +157,8 @@ class Session:
     def _on_message(self, message: Message) -> None:
         """Called by the transport."""
         self._inbox.heard = time.perf_counter()
-        if self._inbox.occupied or isinstance(message, str) or self._congested or self._ahead > 0:
+        long = len(message) > self._piece
+        if self._inbox.occupied or isinstance(message, str) or long or self._congested or self._ahead > 0:
             self._inbox.put(message)
             return
         try:
@@ -171,7 +174,7 @@ class Session:
             message, arrived = await self._inbox.take()
             await self._paced()
             if not isinstance(message, str):
-                self._take_audio(message, arrived)
+                await self._take_long(message, arrived)
             elif await self._take_control(message):
                 return
             self._inbox.settled()
@@ -203,15 +206,27 @@ class Session:
         await self._outbox.moved.wait()
 
     def _take_audio(self, data: bytes, arrived: float) -> None:
+        self._feed(data)
+        self._waiting.append(Receipt(self._seq, self._stream.position, arrived))
+        self._seq += 1
+        self._on_progress()
+
+    def _feed(self, data: bytes) -> None:
         if self._stream.samples_in == 0:
             pcm.refuse_header(data)
         audio, repaired = pcm.decode(data, self._parameters.encoding, self._parameters.channels)
         self._repaired += repaired
         self._stream.feed(audio)
         self._runtime.live_seconds += audio.shape[1] / self._parameters.sample_rate
-        self._waiting.append(Receipt(self._seq, self._stream.position, arrived))
-        self._seq += 1
-        self._on_progress()
+
+    async def _take_long(self, data: bytes, arrived: float) -> None:
+        """Take a message in pieces, as if it were several; it is answered once."""
+        pcm.check(len(data), self._parameters.encoding, self._parameters.channels)
+        for start in range(0, len(data) - self._piece, self._piece):
+            self._feed(data[start : start + self._piece])
+            await asyncio.sleep(0)
+            await self._paced()
+        self._take_audio(data[max(0, len(data) - 1) // self._piece * self._piece :], arrived)
 
     async def _take_control(self, text: str) -> bool:
         """Handle a text message; True when the stream is to end."""

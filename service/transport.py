@@ -7,7 +7,8 @@ word; the rest of the message is discarded as it comes. A client that does not r
 for ever.
 
 What a microphone sends, whole short binary messages, is cut out of the bytes here, and what it gets back is framed here:
-the library's parser and its frames take six times as long. All other bytes go to the library.
+the library's parser and its frames take six times as long. All other bytes go to the library. A client that sends
+thousands of tiny frames has them taken a few at a time, between which everybody else has a turn.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from __future__ import annotations
 import json
 import struct
 from collections.abc import Callable, Iterable
+from typing import Any
 
 from starlette.websockets import WebSocket
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
@@ -22,6 +24,7 @@ from websockets.exceptions import PayloadTooBig
 from websockets.frames import Close, Frame, Opcode
 from websockets.frames import apply_mask as unmask  # type: ignore[attr-defined]  # in C, where the library has that
 from websockets.protocol import State
+from websockets.streams import StreamReader
 
 from service.errors import ServiceError
 
@@ -32,6 +35,9 @@ WHOLE_BINARY, WHOLE_TEXT = 0x82, 0x81  # first byte of a frame that is a message
 MASKED = 0x80  # in the second byte, beside the length
 LENGTH_IN_TWO, LENGTH_IN_EIGHT = 126, 127  # bytes that follow
 SHORTEST_FRAME = 6  # of a client: two bytes and the mask
+MOST_AT_ONCE = 32  # messages that are cut out in one turn of the event loop
+MOST_BYTES = 4096  # that the library gets in one turn: some hundred frames
+BETWEEN_FRAMES = StreamReader.at_eof.__code__  # where the library's parser stands when it has read whole frames
 
 Message = bytes | str
 
@@ -40,6 +46,8 @@ class Transport(WebSocketsSansIOProtocol):
     """One connection; uvicorn makes it. An application finds it with ``Transport.of``."""
 
     listener: Callable[[Message], None] | None = None
+    _kept = b""  # bytes that have their turn later
+    _scheduled = False
 
     @staticmethod
     def of(websocket: WebSocket) -> Transport:
@@ -56,26 +64,38 @@ class Transport(WebSocketsSansIOProtocol):
         del self.request, self.response  # of the handshake, 3 kB: nothing asks for them after it
         waiting = [self.queue.get_nowait() for _ in range(self.queue.qsize())]
         self.listener = listener
+        self.resume()
         for event in waiting:
             if event["type"] == "websocket.receive":
                 data = event.get("bytes")
                 listener(event["text"] if data is None else data)  # type: ignore[arg-type]
             else:
                 self.queue.put_nowait(event)
-        self.resume()
 
     def hold(self) -> None:
         """Read no more from the client, which slows it down."""
-        if not self.read_paused:
-            self.read_paused = True
-            self.transport.pause_reading()
+        self.read_paused = True
+        self.transport.pause_reading()
 
     def resume(self) -> None:
         """Read on."""
         if self.read_paused:
             self.read_paused = False
+            self._go_on_later()
+
+    def _go_on_later(self) -> None:
+        if not self._kept:
             if not self.transport.is_closing():
-                self.transport.resume_reading()
+                self.transport.resume_reading()  # which does nothing where it was not paused
+        elif not self._scheduled:
+            self._scheduled = True
+            self.loop.call_soon(self._go_on)
+
+    def _go_on(self) -> None:
+        self._scheduled = False
+        if not (self.read_paused or self.disconnected):
+            data, self._kept = self._kept, b""
+            self._take(data)
 
     def write_messages(self, messages: Iterable[Message]) -> None:
         """Send messages in one write; nothing happens once the connection is closed or being closed."""
@@ -89,21 +109,46 @@ class Transport(WebSocketsSansIOProtocol):
 
     def data_received(self, data: bytes) -> None:
         """Called with bytes as they come."""
-        if self.listener is not None and not self._amid_message:
-            data = self._take_messages(data, self.listener)
-        if data:
+        if self._kept:
+            self._kept += data
+        else:
+            self._take(data)
+
+    def _take(self, data: bytes) -> None:
+        """Handle what can be handled in this turn of the event loop, and keep the rest for later ones."""
+        if self.listener is None:
             super().data_received(data)
+            return
+        enough = False
+        if not self._amid_message:
+            data, enough = self._take_messages(data, self.listener)
+        if data and not enough:
+            self._kept = data[MOST_BYTES:]
+            super().data_received(data[:MOST_BYTES])
+        else:
+            self._kept = data
+        if self._kept:
+            self.transport.pause_reading()
+        if not self.read_paused:
+            self._go_on_later()
 
     @property
     def _amid_message(self) -> bool:
         """Whether the library has begun something that the next bytes belong to, or listens no more."""
         conn = self.conn
-        return bool(conn.reader.buffer) or conn.current_size is not None or conn.state is not State.OPEN
+        if conn.reader.buffer or conn.current_size is not None or conn.state is not State.OPEN:
+            return True
+        inner: Any = conn.parser
+        while inner.gi_yieldfrom is not None:
+            inner = inner.gi_yieldfrom
+        return inner.gi_code is not BETWEEN_FRAMES  # it may have read a head and nothing else
 
-    def _take_messages(self, data: bytes, listener: Callable[[Message], None]) -> bytes:
-        """Hand over the whole short binary messages at the beginning; gives the rest."""
-        start = 0
+    def _take_messages(self, data: bytes, listener: Callable[[Message], None]) -> tuple[bytes, bool]:
+        """Hand over the whole short binary messages at the beginning; gives the rest, and whether its turn comes later."""
+        start = taken = 0
         while len(data) - start >= SHORTEST_FRAME and data[start] == WHOLE_BINARY and self.listener is listener:
+            if taken == MOST_AT_ONCE or self.read_paused:
+                return data[start:], True
             length, mask = data[start + 1] ^ MASKED, start + 2
             if length == LENGTH_IN_TWO:
                 length, mask = int.from_bytes(data[mask : mask + 2]), mask + 2
@@ -112,9 +157,9 @@ class Transport(WebSocketsSansIOProtocol):
             payload = mask + 4
             if payload + length > len(data) or length > self.config.ws_max_size or self.close_sent:
                 break
-            start = payload + length
+            start, taken = payload + length, taken + 1
             listener(unmask(data[payload:start], data[mask:payload]))
-        return data[start:]
+        return data[start:], False
 
     def send_receive_event_to_app(self) -> None:
         """Called when a message is complete."""

@@ -31,7 +31,7 @@ async def enhance(websocket: WebSocket) -> None:
             session = Session(websocket, runtime, parse_query(websocket.query_params), lease)
             await session.run()
         code, reason = 1000, "end"
-        await websocket.close(code)
+        await _close(websocket, code, None)
     except WebSocketDisconnect as gone:
         code, reason = gone.code, "client"
         if code == CLOSE_CODES["too_large"]:  # the transport has answered
@@ -63,10 +63,16 @@ async def _accept(websocket: WebSocket, runtime: Runtime) -> Client:
 
 async def _refuse(websocket: WebSocket, runtime: Runtime, error: ServiceError) -> None:
     runtime.metrics.errors.labels(error.code).inc()
+    await _close(websocket, error.close_code, error)
+
+
+async def _close(websocket: WebSocket, code: int, error: ServiceError | None) -> None:
+    """Close, with the protocol's error where there is one."""
     try:
         async with asyncio.timeout(CLOSE_SECONDS):
-            await websocket.send_text(json.dumps({"type": "error", **error.as_json()}))
-            await websocket.close(error.close_code, error.code)
+            if error is not None:
+                await websocket.send_text(json.dumps({"type": "error", **error.as_json()}))
+            await websocket.close(code, error.code if error is not None else None)
     except (TimeoutError, RuntimeError, WebSocketDisconnect):
         return  # the client has left, or does not read
 

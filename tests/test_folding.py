@@ -6,7 +6,7 @@ import torch
 from onnx import numpy_helper
 
 from compression.export import to_onnx
-from compression.folding import fold_normalisation, stored_parameters
+from compression.folding import fold_normalisation, stored_parameters, unfold_normalisation
 from compression.recipe import build_network
 from models.network import StreamingNetwork
 
@@ -26,6 +26,22 @@ def test_folding_twice_changes_nothing(network: StreamingNetwork) -> None:
     twice = fold_normalisation(once)
     for name, value in once.state_dict().items():
         torch.testing.assert_close(twice.state_dict()[name], value, rtol=0, atol=0)
+
+
+def test_an_unfolded_network_computes_what_the_folded_one_does_and_can_be_trained_over_batches(
+    network: StreamingNetwork,
+) -> None:
+    audio = 0.1 * torch.randn(2, 1600, generator=torch.Generator().manual_seed(1))
+    folded = fold_normalisation(network)
+    generator = torch.Generator().manual_seed(2)
+    with torch.no_grad():
+        for parameter in stored_parameters(folded).values():  # as training would move it
+            parameter.mul_(1 + 0.1 * torch.randn(parameter.shape, generator=generator))
+        unfolded = unfold_normalisation(folded, network)
+        torch.testing.assert_close(unfolded(audio), folded(audio), atol=1e-5, rtol=1e-3)
+        again = unfold_normalisation(fold_normalisation(network), network)
+        torch.testing.assert_close(again.train()(audio), network.train()(audio), atol=1e-5, rtol=1e-3)
+    network.eval()
 
 
 def test_an_ordinary_network_takes_the_folded_weights(network: StreamingNetwork) -> None:

@@ -49,6 +49,13 @@ def test_the_last_of_several_changes_at_one_sample_counts():
     np.testing.assert_allclose(found[300 + RAMP :], 0.1, atol=1e-6)
 
 
+def test_changes_that_no_sample_goes_through_do_not_pile_up():
+    limit = AttenuationLimit(100, 16000)
+    for decibels in range(100):
+        limit.change(50, decibels)
+    assert (len(limit._changes), limit.limit_db) == (1, 99)
+
+
 def test_a_change_during_a_fade_turns_round_where_it_is():
     limit = AttenuationLimit(0, RATE)
     limit.change(100, 100)

@@ -78,6 +78,21 @@ def test_the_event_loops_time_is_taken_per_second_of_audio(capacity):
     assert capacity.loop_cost == pytest.approx(0.004, rel=0.01)
 
 
+def test_what_a_bad_moment_left_behind_is_forgotten_once_there_are_no_streams(capacity):
+    streams = [(fast, 1)]
+    assert capacity.fits(streams)
+    capacity.observe_step("fast", 1, 1, 3600.0)  # the machine was suspended meanwhile
+    assert capacity.slowdown < 2
+    for _ in range(200):
+        capacity.observe_loop(1.0, 1.0)
+        capacity.observe_step("fast", 10, 2, 3600.0)
+    assert not capacity.fits(streams)
+    for _ in range(400):
+        capacity.rest(0.25)
+    assert capacity.fits(streams)
+    assert (capacity.slowdown, capacity.loop_cost) == (pytest.approx(1, abs=0.01), pytest.approx(0.002, abs=1e-4))
+
+
 def test_the_costlier_of_two_variants_is_measured_as_such():
     capacity = Capacity(2, 0.5)
     cheap, dear = Network("cheap", 0.1), Network("dear", 2.0)

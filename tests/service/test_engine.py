@@ -180,6 +180,28 @@ def test_what_is_due_is_stepped_before_what_is_ahead_of_real_time():
     assert len(with_engine(work)) > 10
 
 
+def test_the_later_part_of_a_long_piece_waits_like_what_is_ahead_of_real_time():
+    async def work(engine):
+        network = Counter()
+        network.gate.clear()
+        network.entered.clear()
+        blocker = lane(engine, network)
+        engine.submit(blocker.lane, hops(0), 0.0)
+        await asyncio.to_thread(network.entered.wait)
+        long = [lane(engine, network) for _ in range(EARLY_ROWS + 3)]
+        for one in long:
+            engine.submit(one.lane, hops(*[1000] * 200 * MAX_HOPS), time.perf_counter())  # due now, and over a long time
+        network.gate.set()
+        await until(lambda: all(one.sums for one in long))
+        seconds = 200 * MAX_HOPS * HOP / network.sample_rate
+        assert engine.lag < 1 < seconds
+        await until(lambda: all(len(one.sums) == 200 * MAX_HOPS for one in long))
+        assert len(network.batches[1][0]) == len(long)  # the first parts were due, all at once
+        assert max(len(batch) for batch, _ in network.batches[3:]) == EARLY_ROWS
+
+    with_engine(work)
+
+
 def test_a_backlog_is_stepped_in_long_pieces_without_a_change():
     async def work(engine):
         network = Counter()

@@ -146,7 +146,7 @@ def test_values_that_are_no_sound_are_repaired_and_counted(running):
     repaired = audio.copy()
     for index, value in values.items():
         broken[index] = value
-        repaired[index] = 0 if np.isnan(value) else np.sign(value)
+        repaired[index] = np.sign(value) if np.isfinite(value) else 0
     query = {"encoding": "pcm_f32le", "model": "fcn", "variant": "original"}
     result = play(running.url, broken, **query)
     assert result.summary["samples_repaired"] == len(values)
@@ -157,7 +157,7 @@ def test_values_that_are_no_sound_are_repaired_and_counted(running):
 def test_repaired_values_come_through_a_bypass_as_stated(running):
     broken = np.array([0.5, np.nan, np.inf, -np.inf, 7, -7, 1, -1, 0.25], np.float32)
     result = play(running.url, broken, [2, 2], encoding="pcm_f32le", attenuation_limit_db=0)
-    assert result.audio[0].tolist() == [0.5, 0, 1, -1, 1, -1, 1, -1, 0.25]
+    assert result.audio[0].tolist() == [0.5, 0, 0, 0, 1, -1, 1, -1, 0.25]
     assert result.summary["samples_repaired"] == 5
 
 

@@ -9,9 +9,12 @@ import struct
 import numpy as np
 import pytest
 from websockets.frames import Frame, Opcode
+from websockets.frames import apply_mask as unmask
 from websockets.protocol import CLIENT, Protocol, State
 
-from .client import HEAD, decode, encode, frame, play
+from service.outbox import NOTE_BYTES
+
+from .client import HEAD, decode, encode, play, stream, tones, until
 
 LENGTHS = [160, 5, 0, 62, 63, 320, 1, 320, 40000, 320, 320, 7, 4000]  # samples: lengths in one byte, in two and in eight
 
@@ -36,7 +39,7 @@ def conversation(data):
     return b"".join(parts) + masked(Opcode.TEXT, b'{"type": "end"}')
 
 
-def answers(running, pieces):
+def answers(running, pieces, seconds=0.02):
     """What the server sends to these bytes, piece by piece: text messages as objects, audio, pongs and the close code."""
 
     async def talk():
@@ -46,7 +49,7 @@ def answers(running, pieces):
         for piece in pieces:
             writer.write(piece)
             await writer.drain()
-            await asyncio.sleep(0 if len(piece) < 100 else 0.02)  # so that it comes alone
+            await asyncio.sleep(0 if len(piece) == 1 else seconds)  # so that it comes alone
         received = await asyncio.wait_for(reader.read(), 20)
         writer.close()
         return received
@@ -91,11 +94,81 @@ def test_every_message_counts_however_the_bytes_are_cut(running, audio, kind):
     assert np.abs(decode(received) - expected.audio).max() < 1e-3
 
 
-def test_audio_that_looks_like_a_message_is_audio(running):
-    decoy = b"\x82\x80\0\0\0\0"  # an empty message with a mask of zeros, or three samples
-    data = bytes(320) + decoy + bytes(314)
-    message = frame(data)
-    texts, received, _, code = answers(running, [message[:328], message[328:], masked(Opcode.TEXT, b'{"type": "end"}')])
+DECOY = b"\x82\x80\0\0\0\0"  # an empty message with a mask of zeros
+
+
+@pytest.mark.parametrize(
+    ("cut", "length", "mask", "at"),
+    [
+        pytest.param(2, 0x8280, bytes(4), 2, id="in the length"),
+        pytest.param(4, 640, DECOY[:4], 2, id="in the mask"),
+        pytest.param(8, 640, bytes(4), 0, id="at the beginning"),
+        pytest.param(328, 640, bytes(4), 320, id="in the middle"),
+    ],
+)
+def test_bytes_of_a_message_that_look_like_a_message_are_none(running, cut, length, mask, at):
+    data = bytes(at) + DECOY + bytes(length - at - len(DECOY))
+    message = b"\x82\xfe" + struct.pack("!H", length) + mask + unmask(data, mask)
+    pieces = [message[:cut], message[cut:], masked(Opcode.TEXT, b'{"type": "end"}')]
+    texts, received, _, code = answers(running, pieces, seconds=0.05)
     assert code == 1000
-    assert texts[-1]["samples_in"] == len(received) // 2 == 320
+    assert texts[-1]["samples_in"] == len(received) // 2 == length // 2
     assert [text["seq"] for text in texts if text["type"] == "stats"] == [0]
+
+
+@pytest.mark.parametrize("kind", [Opcode.BINARY, Opcode.PING, Opcode.TEXT])
+def test_thousands_of_tiny_frames_are_answered_in_order_and_hold_nobody_up(running, audio, kind):
+    payload = b'{"type": "ping"}' if kind is Opcode.TEXT else b""
+    flood = masked(kind, payload) * 20_000 + masked(Opcode.TEXT, b'{"type": "end"}')
+
+    async def beside():
+        task = asyncio.create_task(asyncio.to_thread(answers, running, [flood]))
+        good = await stream(running.url, audio)
+        return good, await task
+
+    good, (texts, _, pongs, code) = asyncio.run(beside())
+    assert good.summary["samples_out"] == len(audio)
+    assert code == 1000
+    assert texts[-1]["type"] == "summary"
+    if kind is Opcode.BINARY:
+        assert [text["seq"] for text in texts if text["type"] == "stats"] == list(range(20_000))
+    elif kind is Opcode.TEXT:
+        assert sum(text["type"] == "pong" for text in texts) == 20_000
+    else:
+        assert len(pongs) == 20_000
+
+
+def test_a_client_that_asks_much_and_reads_nothing_is_no_longer_heard(serve):
+    sent = masked(Opcode.BINARY, b"") * 40_000 + masked(Opcode.TEXT, b'{"type": "ping"}') * 40_000
+
+    async def ask(running):
+        reader, writer = await asyncio.open_connection("127.0.0.1", running.port)
+        writer.write(HEAD)
+        await reader.readuntil(b"\r\n\r\n")
+        writer.transport.pause_reading()
+        writer.write(sent)
+        sessions = running.runtime._streams
+        await until(lambda: bool(sessions))
+        [session] = sessions
+        await until(lambda: session._transport.read_paused and session._outbox.fill > 0.5)
+        await asyncio.sleep(0.5)
+        waiting = len(session._outbox._items), len(session._inbox._messages), len(session._transport._kept)
+        writer.transport.abort()
+        await until(lambda: not sessions)
+        return waiting
+
+    with serve(max_unread_seconds=60) as running:
+        items, messages, kept = asyncio.run(ask(running))
+    assert items < 60 * 32000 / NOTE_BYTES
+    assert messages < 40
+    assert kept < 300_000  # one read from the socket
+
+
+def test_a_message_of_a_minute_is_taken_in_pieces_and_answered_once(running):
+    audio = np.tile(tones(5.0, 8000), 12)
+    query = {"sample_rate": 8000, "model": "crn", "variant": "original"}
+    whole = play(running.url, audio, [], **query)
+    assert [stats["seq"] for stats in whole.of("stats")] == [0]
+    assert whole.summary["samples_out"] == len(audio)
+    parts = play(running.url, audio, [4000] * 119, **query)
+    assert np.abs(whole.audio - parts.audio).max() < 1e-3
