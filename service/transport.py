@@ -86,7 +86,7 @@ class Transport(WebSocketsSansIOProtocol):
     def _go_on_later(self) -> None:
         if not self._kept:
             if not self.transport.is_closing():
-                self.transport.resume_reading()  # which does nothing where it was not paused
+                self.transport.resume_reading()
         elif not self._scheduled:
             self._scheduled = True
             self.loop.call_soon(self._go_on)
@@ -96,6 +96,8 @@ class Transport(WebSocketsSansIOProtocol):
         if not (self.read_paused or self.disconnected):
             data, self._kept = self._kept, b""
             self._take(data)
+            if not (self._kept or self.read_paused):
+                self._go_on_later()
 
     def write_messages(self, messages: Iterable[Message]) -> None:
         """Send messages in one write; nothing happens once the connection is closed or being closed."""
@@ -129,8 +131,8 @@ class Transport(WebSocketsSansIOProtocol):
             self._kept = data
         if self._kept:
             self.transport.pause_reading()
-        if not self.read_paused:
-            self._go_on_later()
+            if not self.read_paused:
+                self._go_on_later()
 
     @property
     def _amid_message(self) -> bool:
