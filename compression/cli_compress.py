@@ -73,7 +73,8 @@ def compress(
 
     torch.set_num_threads(threads)
     recipe, original, facts = load_compress_recipe(settings), load_network(source), training_facts(source)
-    check_reachable(recipe, original, load_network(pruned_from) if pruned_from else None)
+    pruned = load_network(pruned_from) if pruned_from else None
+    check_reachable(recipe, original, pruned if pruned and pruned.family == original.family else None)
     training = Sources(speech, noise, pairs, cache, rooms)
     validation = Sources(valid_speech, valid_noise, valid_pairs, cache and cache / "valid")
     folder = run or Path("runs") / settings.stem

@@ -211,14 +211,14 @@ def _train(shop: Workshop, stage: Stage, network: StreamingNetwork, folder: Path
 
 def _load_best(network: StreamingNetwork, path: Path, before: float) -> None:
     """Give a network the weights that validated best, unless its own are better."""
-    content = load_checkpoint(path)
-    if content["best"] > before:
-        say(f"{path.parent}: no better for the training ({content['best']:.4f} at best), so what it began with stays")
-        return
+    content, own = load_checkpoint(path), {name: value.clone() for name, value in network.state_dict().items()}
     try:
         network.load_state_dict(content["average"])
     except RuntimeError as error:
         raise CheckpointError(f"{path} does not fit the plan beside it: remove the folder {path.parent}") from error
+    if content["best"] > before:
+        say(f"{path.parent}: no better for the training ({content['best']:.4f} at best), so what it began with stays")
+        network.load_state_dict(own)
 
 
 def save_record(path: Path, record: Record) -> None:
