@@ -52,6 +52,9 @@ from models.zoo import SHIPPED, ZooError
 if TYPE_CHECKING:
     import torch
 
+    from compression.batches import Batches
+    from compression.recipe import TrainingSettings
+
 USER_ERRORS: tuple[type[Exception], ...] = (
     CardError,
     CheckpointError,
@@ -111,18 +114,16 @@ def train(
     training = Sources(speech, noise, pairs, cache, rooms)
     validation = Sources(valid_speech, valid_noise, valid_pairs, cache and cache / "valid")
     recordings, valid = open_recordings(training, validation, valid_share, where)
-    train_batches, *polish_batches = (
-        mixer(recordings, settings.mixing, numbers.batch, numbers.seconds)
-        for numbers in (settings.training, settings.polish)
-        if numbers is not None
-    )
+
+    def batches(numbers: TrainingSettings) -> tuple[Batches, Batches]:
+        return mixer(recordings, settings.mixing, numbers.batch, numbers.seconds), valid
+
     folder, deadline = run or Path("runs") / recipe.stem, math.inf if minutes is None else time.monotonic() + 60 * minutes
-    trainer = Trainer(settings, train_batches, valid, folder, where, resume_from, mixers=mixers)
+    trainer = Trainer(settings, *batches(settings.training), folder, where, resume_from, mixers=mixers)
     finished = trainer.run(budget_seconds=deadline - time.monotonic())
     if settings.polish is not None and finished:
         trained = folder / ("best.pt" if (folder / "best.pt").exists() else "checkpoint.pt")
-        batches, left = (polish_batches[0], valid), deadline - time.monotonic()
-        polish(settings, settings.polish, trained, batches, where, mixers, left)
+        polish(settings, settings.polish, trained, batches(settings.polish), where, mixers, deadline - time.monotonic())
 
 
 def export(

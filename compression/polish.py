@@ -19,11 +19,9 @@ from compression.folding import unfold_normalisation
 from compression.optimizer import Optimizers
 from compression.recipe import Recipe, TrainingSettings
 from compression.sharing import fine_tunable, settled
-from compression.stages import fingerprint
+from compression.stages import VALIDATION_BATCHES, fingerprint
 from compression.telling import say
 from compression.train import Trainer, validate
-
-VALIDATION_BATCHES = 16
 
 
 def polish(

@@ -23,6 +23,7 @@ from service.attenuation import dry_gain
 from service.decoding import Opener, Reader, open_here
 from service.errors import ServiceError
 from service.fifo import SampleFifo
+from service.pcm import repair
 
 Array = npt.NDArray[np.float32]
 Format = Literal["wav", "flac", "ogg"]
@@ -108,7 +109,7 @@ def blocks(reader: Reader, max_seconds: float) -> Iterator[Array]:
         done += block.shape[1]
         if done > max_seconds * reader.rate:
             raise ServiceError("too_large", f"The recording is longer than {max_seconds:g} s: send it in parts.")
-        yield np.clip(np.nan_to_num(block, nan=0.0, posinf=0.0, neginf=0.0), -1, 1)
+        yield repair(block)
     if not done:
         raise ServiceError("unprocessable", "The file holds no samples: send a recording.")
 

@@ -42,9 +42,7 @@ def check(size: int, encoding: Encoding, channels: int) -> None:
 
 
 def decode(data: bytes, encoding: Encoding, channels: int) -> tuple[Array, int]:
-    """Interleaved bytes to float32 ``[channels, samples]``, full scale ±1, and how many values had to be repaired.
-
-    NaN and infinities become 0, values beyond full scale ±1.
+    """Interleaved bytes to float32 ``[channels, samples]``, full scale ±1, and how many values had to be repaired (``repair``).
 
     Raises:
         ServiceError: The bytes are not whole samples of every channel.
@@ -57,8 +55,12 @@ def decode(data: bytes, encoding: Encoding, channels: int) -> tuple[Array, int]:
     sound = np.abs(samples) <= 1
     if sound.all():
         return samples.reshape(-1, channels).T, 0
-    repaired = np.clip(np.nan_to_num(samples, nan=0.0, posinf=0.0, neginf=0.0), -1, 1)
-    return repaired.reshape(-1, channels).T, int(len(sound) - np.count_nonzero(sound))
+    return repair(samples).reshape(-1, channels).T, int(len(sound) - np.count_nonzero(sound))
+
+
+def repair(samples: Array) -> Array:
+    """NaN and infinities become 0, values beyond full scale ±1."""
+    return np.clip(np.nan_to_num(samples, nan=0.0, posinf=0.0, neginf=0.0), -1, 1)
 
 
 def encode(audio: Array, encoding: Encoding) -> bytes:

@@ -71,6 +71,16 @@ def lane(engine, network):
     return out
 
 
+async def blocked(engine, network, value=0):
+    """A lane in whose first step the engine stays until the gate opens: all that follows waits for the same moment."""
+    network.gate.clear()
+    network.entered.clear()
+    one = lane(engine, network)
+    engine.submit(one.lane, hops(value), 0.0)
+    await asyncio.to_thread(network.entered.wait)
+    return one
+
+
 async def until(condition):
     while not condition():
         await asyncio.sleep(0.001)
@@ -123,11 +133,7 @@ def test_there_are_only_so_many_rows():
 def test_a_lane_that_is_closed_during_its_step_gets_nothing_and_leaves_its_successor_alone():
     async def work(engine):
         network = Counter()
-        first = lane(engine, network)
-        network.gate.clear()
-        network.entered.clear()
-        engine.submit(first.lane, hops(100), 0.0)
-        await asyncio.to_thread(network.entered.wait)
+        first = await blocked(engine, network, 100)
         engine.close(first.lane)
         second = lane(engine, network)  # in the same row
         engine.submit(second.lane, hops(1), 0.0)
@@ -157,11 +163,7 @@ def test_a_lane_that_is_closed_after_its_step_gets_nothing_either():
 def test_what_is_due_is_stepped_before_what_is_ahead_of_real_time():
     async def work(engine):
         network = Counter()
-        network.gate.clear()
-        network.entered.clear()
-        blocker = lane(engine, network)
-        engine.submit(blocker.lane, hops(0), 0.0)
-        await asyncio.to_thread(network.entered.wait)  # all that follows waits for the same moment
+        await blocked(engine, network)
         now = time.perf_counter()
         early = [lane(engine, network) for _ in range(40)]
         for index, one in enumerate(early):
@@ -183,11 +185,7 @@ def test_what_is_due_is_stepped_before_what_is_ahead_of_real_time():
 def test_the_later_part_of_a_long_piece_waits_like_what_is_ahead_of_real_time():
     async def work(engine):
         network = Counter()
-        network.gate.clear()
-        network.entered.clear()
-        blocker = lane(engine, network)
-        engine.submit(blocker.lane, hops(0), 0.0)
-        await asyncio.to_thread(network.entered.wait)
+        await blocked(engine, network)
         long = [lane(engine, network) for _ in range(EARLY_ROWS + 3)]
         for one in long:
             engine.submit(one.lane, hops(*[1000] * 200 * MAX_HOPS), time.perf_counter())  # due now, and over a long time
@@ -205,11 +203,7 @@ def test_the_later_part_of_a_long_piece_waits_like_what_is_ahead_of_real_time():
 def test_a_backlog_is_stepped_in_long_pieces_without_a_change():
     async def work(engine):
         network = Counter()
-        network.gate.clear()
-        network.entered.clear()
-        one = lane(engine, network)
-        engine.submit(one.lane, hops(1), 0.0)
-        await asyncio.to_thread(network.entered.wait)
+        one = await blocked(engine, network, 1)
         engine.submit(one.lane, hops(*range(100, 120)), 0.0)
         for value in range(9):
             engine.submit(one.lane, hops(value), 0.0)

@@ -15,7 +15,7 @@ from service.engine import Engine
 from service.watchdog import Watchdog
 
 from .client import END, encode, live, noise, receive, stream, talk, until
-from .test_engine import Counter, hops, lane, with_engine
+from .test_engine import Counter, blocked, hops, lane, with_engine
 from .test_engine import until as soon
 
 LOUD = 0.9  # a value that only the stream with the fault sends
@@ -66,11 +66,7 @@ def test_values_whose_sum_is_too_large_are_no_fault():
 def test_only_the_row_that_raises_fails_and_the_rest_of_its_batch_goes_on(caplog):
     async def work(engine):
         network = Counter()
-        network.gate.clear()
-        network.entered.clear()
-        blocker = lane(engine, network)
-        engine.submit(blocker.lane, hops(0), 0.0)
-        await asyncio.to_thread(network.entered.wait)  # all that follows is one batch
+        await blocked(engine, network)
         lanes = [lane(engine, network) for _ in range(5)]
         for value, one in enumerate(lanes):
             engine.submit(one.lane, hops(666 if value == 2 else value), 0.0)
