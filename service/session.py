@@ -21,12 +21,12 @@ from models.zoo import Variant
 from service import pcm, reports
 from service.errors import ServiceError
 from service.inbox import Inbox
-from service.latency import LatencyHistogram
 from service.logs import fields
 from service.outbox import Outbox, Receipt
 from service.parameters import Configure, End, Ping, StreamParameters, parse_control
 from service.quotas import Lease
 from service.runtime import Runtime
+from service.statistics import ChunkStatistics
 from service.stream import EnhancementStream
 from service.transport import Message, Transport
 
@@ -66,17 +66,17 @@ class Session:
             self._on_progress,
             self._on_failure,
         )
+        self._statistics = ChunkStatistics(parameters.stats, self._stream, runtime.metrics.chunk_latency.observe)
         frame = parameters.channels * pcm.SAMPLE_BYTES[parameters.encoding]
         self._piece = round(PIECE_SECONDS * parameters.sample_rate) * frame
         patience = runtime.settings.max_unread_seconds
-        self._outbox = Outbox(self._transport, patience * parameters.sample_rate * frame, patience, self._settle)
+        self._outbox = Outbox(self._transport, patience * parameters.sample_rate * frame, patience, self._statistics.settle)
         self._inbox = Inbox(self._transport, runtime.settings.idle_seconds)
         self._begun = time.perf_counter()
         self._waiting: list[Receipt] = []
         self._failure: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._seq = self._repaired = 0
         self._record: dict[str, Any] = {}
-        self._latency, self._window = LatencyHistogram(), LatencyHistogram()
 
     async def run(self) -> None:
         """Serve until the client ends or leaves.
@@ -150,7 +150,7 @@ class Session:
         return {"session_id": self.id, **reports.facts(self._stream, self._parameters)}
 
     def _totals(self) -> dict[str, Any]:
-        return reports.summary(self._stream, self._parameters, self._latency, self._repaired)
+        return reports.summary(self._stream, self._parameters, self._statistics.latency, self._repaired)
 
     # Input
 
@@ -275,26 +275,10 @@ class Session:
     def _on_failure(self, error: Exception) -> None:
         self.fail(ServiceError("internal", "The server could not enhance this stream: connect again."))
 
-    def _settle(self, receipt: Receipt) -> str | None:
-        seconds = time.perf_counter() - receipt.arrived
-        self._latency.add(seconds * 1000)
-        self._runtime.metrics.chunk_latency.observe(seconds)
-        if self._parameters.stats == "second":
-            self._window.add(seconds * 1000)
-        if self._parameters.stats != "chunk":
-            return None
-        timing = self._stream.timing
-        return (  # by hand, as it is written for every message: json takes five times as long
-            f'{{"type": "stats", "seq": {receipt.seq}, "latency_ms": {seconds * 1000:.3f}, '
-            f'"queue_ms": {timing.queue * 1000:.3f}, "compute_ms": {timing.compute * 1000:.3f}, '
-            f'"batch": {timing.batch}, "model_bytes": {self._stream.variant.card.bytes}}}'
-        )
-
     async def _send_stats_every_second(self) -> None:
         while True:
             await asyncio.sleep(1)
-            window, self._window = self._window, LatencyHistogram()
-            self._send({"type": "stats", "window_ms": 1000, "chunks": window.count, "latency_ms": window.percentiles(50, 95)})
+            self._send(self._statistics.second())
 
 
 def _ignore(message: Message) -> None:
