@@ -14,6 +14,7 @@ import torch
 from compression.errors import ExportError
 from compression.export_crn import CrnGraph
 from compression.export_fcn import write_fcn
+from compression.folding import fold_normalisation
 from compression.graph import Graph
 from compression.packing import PackedGraph
 from models.card import VariantCard, VariantName
@@ -34,12 +35,11 @@ def to_onnx(network: StreamingNetwork, variant: VariantName) -> onnx.ModelProto:
     """
     network = network.eval()
     graph = Graph() if variant == "original" else PackedGraph()
-    if isinstance(network, Crn):
-        CrnGraph(network, graph).write()
-    elif isinstance(network, Fcn):
-        write_fcn(network, graph)
-    else:
-        raise ExportError(f"no export is written for networks of the family {network.family!r}")
+    match fold_normalisation(network):
+        case Crn() as crn:
+            CrnGraph(crn, graph).write()
+        case Fcn() as fcn:
+            write_fcn(fcn, graph)
     metadata = {
         "format": FORMAT,
         "family": network.family,

@@ -26,13 +26,13 @@ def as_array(tensor: object) -> Array:
     return np.asarray(tensor.detach().cpu().numpy(), dtype=np.float32)
 
 
-def fold(weight: Array, norm: nn.BatchNorm1d, bias: Array | None = None) -> tuple[Array, Array]:
-    """Put a normalisation into the layer before it; ``weight`` is ``[inputs, outputs]``, outputs in whole channel groups."""
-    scale = as_array(norm.weight) / np.sqrt(as_array(norm.running_var) + norm.eps)
-    shift = as_array(norm.bias) - as_array(norm.running_mean) * scale
-    repeats = weight.shape[1] // len(scale)
-    scale, shift = np.tile(scale, repeats), np.tile(shift, repeats)
-    return weight * scale, shift if bias is None else bias * scale + shift
+def bias_of(layer: nn.Module, norm: nn.BatchNorm1d) -> Array:
+    """What is added after a layer of a folded network, for each of its outputs."""
+    if isinstance(own := getattr(layer, "bias", None), Tensor):
+        return as_array(own)
+    shift = as_array(norm.bias)
+    outputs = len(as_array(layer.weight))
+    return np.tile(shift, outputs // len(shift))
 
 
 def gru_constants(graph: Graph, gru: nn.GRU) -> tuple[str, str, str]:
@@ -50,7 +50,7 @@ def gru_constants(graph: Graph, gru: nn.GRU) -> tuple[str, str, str]:
 
 
 class CrnGraph:
-    """Writes one network into a graph."""
+    """Writes one network, with its normalisation folded, into a graph."""
 
     def __init__(self, network: Crn, graph: Graph) -> None:
         self.network, self.graph = network, graph
@@ -137,7 +137,7 @@ class CrnGraph:
             if block in network.fullband:
                 name = f"fullband{block}"
                 x, following[name] = self._fullband(x, frames, network.fullband[block], hidden[name])
-        x = graph.affine(x, *fold(as_array(network.up.weight).T, network.up_norm))
+        x = self._affine(x, network.up, network.up_norm)
         x = graph.add("Transpose", graph.reshape(x, -1, 1, 2 * network.bands, config.channels), perm=[0, 3, 1, 2])
         for layer in network.decoder:
             x = self._decode(x, layer, skips.pop())
@@ -157,10 +157,11 @@ class CrnGraph:
         return graph.add("Reshape", x, graph.add("Concat", frames, graph.integers(-1, *shape), axis=0))
 
     def _convolve(self, x: str, conv: FrequencyConv, norm: nn.BatchNorm1d) -> str:
-        """A convolution along the bands of ``[any, channels, 1, bands]``, its normalisation folded in."""
-        weight, bias = fold(as_array(conv.weight).reshape(conv.out_channels, -1).T, norm)
-        weight = weight.T.reshape(conv.weight.shape)
-        return self.graph.convolution(x, weight, bias, conv.stride[1], int(conv.padding[1]))
+        """A convolution along the bands of ``[any, channels, 1, bands]``."""
+        return self.graph.convolution(x, as_array(conv.weight), bias_of(conv, norm), conv.stride[1], int(conv.padding[1]))
+
+    def _affine(self, x: str, layer: nn.Linear, norm: nn.BatchNorm1d) -> str:
+        return self.graph.affine(x, as_array(layer.weight).T, bias_of(layer, norm))
 
     def _gru(self, x: str, gru: nn.GRU, initial: str) -> tuple[str, str]:
         inputs = (x, *gru_constants(self.graph, gru), "", initial)
@@ -172,21 +173,19 @@ class CrnGraph:
         graph, units = self.graph, layer.gru.hidden_size
         sequence = self._by_frame(x, frames, layer.gru.input_size)
         y, last = self._gru(sequence, layer.gru, graph.reshape(hidden, 1, -1, units))
-        y = graph.affine(y, *fold(as_array(layer.project.weight).T, layer.norm))
+        y = self._affine(y, layer.project, layer.norm)
         return graph.add("Add", x, y), graph.reshape(last, -1, self.network.bands * units)
 
     def _fullband(self, x: str, frames: str, layer: FullbandLayer, hidden: str) -> tuple[str, str]:
         """``x`` is ``[any, channels]``, a row a sub-band of a frame."""
         graph, units, wide = self.graph, layer.gru.hidden_size, self.network.config.subband_channels
         flat = graph.reshape(x, -1, self.network.bands * wide)
-        y = graph.affine(flat, *fold(as_array(layer.reduce.weight).T, layer.reduce_norm))
+        y = self._affine(flat, layer.reduce, layer.reduce_norm)
         z, last = self._gru(self._by_frame(y, frames, units), layer.gru, graph.reshape(hidden, 1, -1, units))
-        expand = fold(as_array(layer.expand.weight).T, layer.expand_norm, as_array(layer.expand.bias))
-        y = graph.affine(graph.add("Add", y, z), *expand)
+        y = self._affine(graph.add("Add", y, z), layer.expand, layer.expand_norm)
         return graph.add("Add", x, graph.reshape(y, -1, wide)), graph.reshape(last, -1, units)
 
     def _decode(self, x: str, layer: DecoderLayer, skip: str) -> str:
         joined = self.graph.add("Concat", x, skip, axis=1)
-        weight, bias = fold(as_array(layer.join.weight).T, layer.join_norm)
-        y = self.graph.convolution(joined, weight.T[:, :, None, None], bias)
+        y = self.graph.convolution(joined, as_array(layer.join.weight)[:, :, None, None], bias_of(layer.join, layer.join_norm))
         return self.graph.add("Add", x, self.graph.silu(self._convolve(y, layer.conv, layer.conv_norm)))
