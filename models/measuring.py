@@ -1,7 +1,7 @@
 """Measures taken in a process of their own, for a service that must not stop.
 
 The package ``pesq`` holds Python's lock for as long as it computes, over a second for two minutes of audio, during
-which no live stream would move; and on recordings of several minutes it crashes. So a child process measures, at a
+which no live stream would move; and it is C that trusts what it is given. So a child process measures, at a
 low priority, and tells each figure as soon as it has it: what was measured before a crash is kept.
 """
 

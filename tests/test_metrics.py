@@ -62,6 +62,21 @@ def test_too_short_speech_has_no_intelligibility_and_no_pesq(voice) -> None:
     assert stoi(mostly_silent, mostly_silent) is None
 
 
+def test_pesq_of_long_recordings_is_the_mean_over_stretches(voice) -> None:
+    clean = np.concatenate([voice(6)] * 4)
+    estimate = clean + noise(len(clean)) * np.linspace(0, 1, len(clean), dtype=np.float32)
+    halves = [wide_band_pesq(clean[part], estimate[part]) for part in (slice(0, 192000), slice(192000, None))]
+    assert halves[0] > halves[1] + 0.1
+    assert wide_band_pesq(clean, estimate) == pytest.approx(sum(halves) / 2)
+    estimate[192000:] = 0  # silence, of which PESQ says nothing
+    assert wide_band_pesq(clean, estimate) == pytest.approx(halves[0])
+
+
+def test_pesq_survives_more_utterances_than_it_has_room_for() -> None:
+    bursts = noise(60 * 16000, 0.1) * (np.arange(60 * 16000) % 7040 < 3520)
+    assert wide_band_pesq(bursts, bursts) == pytest.approx(4.64, abs=0.01)
+
+
 def test_signals_of_different_lengths_are_refused(voice) -> None:
     with pytest.raises(ValueError, match="cannot be compared"):
         measure(voice(1), voice(2))
