@@ -11,7 +11,8 @@ from quietwire.adapters.livekit import QuietwireProcessor
 
 async def main(path: str, server: str | None = None) -> None:
     """A recording as a microphone, and the stream that another participant would open on it."""
-    audio, rate = soundfile.read(path, dtype="int16")
+    audio, rate = soundfile.read(path, dtype="float32")
+    audio = (audio * 32767).astype("int16")
     source = rtc.AudioSource(rate, 1)
     track = rtc.LocalAudioTrack.create_audio_track("microphone", source)
     processor = QuietwireProcessor(url=server)

@@ -12,7 +12,8 @@ from quietwire.adapters.pipecat import QuietwireFilter
 async def main(source: str, server: str | None = None) -> None:
     """What a transport does with its filter: 10 ms in, 10 ms out."""
     params = TransportParams(audio_in_enabled=True, audio_in_filter=QuietwireFilter(url=server))
-    audio, rate = soundfile.read(source, dtype="int16")
+    audio, rate = soundfile.read(source, dtype="float32")
+    audio = (audio * 32767).astype("int16")
     filter_, size = params.audio_in_filter, rate // 100
     await filter_.start(rate)
     output = [await filter_.filter(audio[start : start + size].tobytes()) for start in range(0, len(audio), size)]

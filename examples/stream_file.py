@@ -12,8 +12,8 @@ source, target, server = [*sys.argv[1:], "http://127.0.0.1:8000"][:3]
 with soundfile.SoundFile(source) as audio, Client(server) as client:
     rate, channels = audio.samplerate, audio.channels
 
-    def chunks() -> Iterator:  # 20 ms at a time, int16; a microphone would do as well
-        yield from audio.blocks(rate // 50, dtype="int16")
+    def chunks() -> Iterator:  # 20 ms at a time; a microphone would do as well
+        yield from audio.blocks(rate // 50, dtype="float32")
 
     with (
         soundfile.SoundFile(target, "w", rate, channels) as out,

@@ -19,6 +19,7 @@ import typer
 
 from quietwire.client import ChunkStats, Client, QuietwireError, Reconnection, WindowStats
 from quietwire.client.options import StreamOptions
+from quietwire.client.pcm import to_int16
 from quietwire.devices import DeviceError, Microphone, speaker
 
 CHUNK_SECONDS = 0.02
@@ -49,9 +50,9 @@ def stream(
     play: Annotated[bool, typer.Option("--play", help="Play the enhanced audio; wear headphones with a microphone.")] = False,
 ) -> None:
     """Send audio to a running server at real-time pace and print the latency as it goes."""
+    if target is not None:
+        _check_target(target, source)
     rate, channels, chunks = _microphone(seconds) if source is None else _file(source)
-    if target is not None and not target.parent.is_dir():
-        raise StreamError(f"{target} cannot be written: make the folder {target.parent} first")
     options = StreamOptions(
         model=model,
         variant=variant,
@@ -84,6 +85,13 @@ def stream(
         written = live.samples_delivered
     if target is not None:
         print(f"{written} samples written to {target}")
+
+
+def _check_target(target: Path, source: Path | None) -> None:
+    if not target.parent.is_dir():
+        raise StreamError(f"{target} cannot be written: make the folder {target.parent} first")
+    if source is not None and target.exists() and source.exists() and target.samefile(source):
+        raise StreamError(f"{target} is the recording itself: name another file for the enhanced audio")
 
 
 @contextlib.contextmanager
@@ -120,10 +128,11 @@ def _file(path: Path) -> tuple[int, int, Iterator[Samples]]:
     def chunks() -> Iterator[Samples]:
         begin, sent = time.monotonic(), 0
         with audio:
-            for block in audio.blocks(round(audio.samplerate * CHUNK_SECONDS), dtype="int16", always_2d=True):
+            # not read as int16: of a file of floats that would be silence
+            for block in audio.blocks(round(audio.samplerate * CHUNK_SECONDS), dtype="float32", always_2d=True):
                 sent += len(block)
                 time.sleep(max(0.0, begin + sent / audio.samplerate - time.monotonic()))
-                yield block if audio.channels > 1 else block[:, 0]
+                yield to_int16(block if audio.channels > 1 else block[:, 0])
 
     return audio.samplerate, audio.channels, chunks()
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import threading
+import time
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -13,6 +14,7 @@ import numpy.typing as npt
 
 from quietwire.adapters.frames import Array, FrameEnhancer
 from quietwire.client.address import Address
+from quietwire.client.errors import QuietwireError
 from quietwire.client.options import Reconnect, StreamOptions
 from quietwire.client.stream import AsyncStream
 from quietwire.client.sync import LoopThread
@@ -20,6 +22,7 @@ from service.fifo import SampleFifo
 
 log = logging.getLogger(__name__)
 Samples = npt.NDArray[np.float32]
+FIRST_WAIT, LONGEST_WAIT = 0.5, 8.0  # seconds before another stream is tried
 
 
 class WireEnhancer(FrameEnhancer):
@@ -27,7 +30,9 @@ class WireEnhancer(FrameEnhancer):
 
     Output is given a constant ``delay_ms`` after its input. Samples that have not come back by then are given as they
     were sent, at the same place in time, and counted in ``late_samples``; when they do come they are dropped. So a slow
-    or broken connection lets noise through and never holds up the call. It is made again as ``AsyncStream`` does.
+    or broken connection lets noise through and never holds up the call. It is made again as ``AsyncStream`` does; a stream
+    that has ended all the same is followed by another one, at once where it ended because nothing was said for long (a muted
+    microphone), later and later where the server is full or away, and never where it refuses what is asked for.
 
     Args:
         url: Of the server.
@@ -40,7 +45,7 @@ class WireEnhancer(FrameEnhancer):
 
     Attributes:
         late_samples: Given unprocessed because their output was not there.
-        failure: Why the stream has ended for good; all audio passes unprocessed from then on.
+        failure: Why all audio passes unprocessed at present; None while there is a stream or none was needed yet.
     """
 
     def __init__(
@@ -65,6 +70,7 @@ class WireEnhancer(FrameEnhancer):
         self._thread = LoopThread()
         self._arrival = threading.Condition()
         self._outgoing: asyncio.Queue[Samples | None] | None = None  # of the present stream
+        self._attempts, self._next_attempt = 0, 0.0  # in vain, and on the clock of ``time.monotonic``
         self.late_samples = 0
         self.failure: Exception | None = None
         super().__init__(sample_rate, channels, 100.0, round(delay_ms / 1000 * sample_rate))
@@ -73,8 +79,8 @@ class WireEnhancer(FrameEnhancer):
         super()._begin()
         with self._arrival:
             self._outgoing = None
-            self._wet = SampleFifo(self.channels)
-            self._given = self._received = 0  # samples of output, from the beginning of the stream
+            self._wet = SampleFifo(self.channels)  # output, from sample ``_received - len(_wet)`` to ``_received``
+            self._given = self._received = 0
 
     def close(self) -> None:
         """Break the stream off and end its thread."""
@@ -82,21 +88,29 @@ class WireEnhancer(FrameEnhancer):
         super().close()
 
     def _submit(self, audio: Array) -> None:
-        if self.failure is not None:
-            return
-        loop = self._thread.loop
-        if self._outgoing is None:
-            self._outgoing = asyncio.Queue()
-            asyncio.run_coroutine_threadsafe(self._converse(self._outgoing), loop)
+        with self._arrival:
+            if self._outgoing is None:
+                if time.monotonic() < self._next_attempt:
+                    return
+                self._leave_out(self._taken - audio.shape[1])
+                self._outgoing = asyncio.Queue()
+                asyncio.run_coroutine_threadsafe(self._converse(self._outgoing), self._thread.loop)
+            outgoing = self._outgoing
         samples = np.ascontiguousarray(audio.T) if self.channels > 1 else audio[0].copy()
-        loop.call_soon_threadsafe(self._outgoing.put_nowait, samples)
+        self._thread.loop.call_soon_threadsafe(outgoing.put_nowait, samples)
+
+    def _leave_out(self, begin: int) -> None:
+        """The output up to ``begin`` that has not come will not come any more: the next is that of ``begin``."""
+        if self._received < self._given:
+            self._wet, self._received = SampleFifo(self.channels), self._given
+        self._wet.append(np.full((self.channels, begin - self._received), np.nan, dtype=np.float32))
+        self._received = begin
 
     def _finish(self) -> None:
-        if self._outgoing is None or self.failure is not None:
-            return
-        self._thread.loop.call_soon_threadsafe(self._outgoing.put_nowait, None)
         with self._arrival:
-            self._arrival.wait_for(lambda: self._received >= self._taken or self.failure is not None, self._flush_seconds)
+            if self._outgoing is not None:
+                self._thread.loop.call_soon_threadsafe(self._outgoing.put_nowait, None)
+            self._arrival.wait_for(lambda: self._received >= self._taken or self._outgoing is None, self._flush_seconds)
 
     def _enhanced(self, dry: Array) -> Array:
         count = dry.shape[1]
@@ -106,8 +120,10 @@ class WireEnhancer(FrameEnhancer):
             ready = min(len(self._wet), count)
             wet = self._wet.take(ready)
         self._given += count
-        self.late_samples += count - ready
-        return wet if ready == count else np.concatenate([wet, dry[:, ready:]], axis=1)
+        wet = np.concatenate([wet, np.full((self.channels, count - ready), np.nan, dtype=np.float32)], axis=1)
+        missing = np.isnan(wet)
+        self.late_samples += int(missing[0].sum())
+        return np.where(missing, dry, wet)
 
     async def _converse(self, outgoing: asyncio.Queue[Samples | None]) -> None:
         async def source() -> AsyncIterator[Samples]:
@@ -120,14 +136,30 @@ class WireEnhancer(FrameEnhancer):
                 async for samples in stream.enhance(source()):
                     self._arrived(samples.reshape(-1, self.channels).T, outgoing)
         except Exception as error:  # whatever it is, the call goes on
-            log.warning("noise is not removed any more: %s", error)
-            with self._arrival:
+            self._ended(error, outgoing)
+
+    def _ended(self, error: Exception, outgoing: asyncio.Queue[Samples | None]) -> None:
+        with self._arrival:
+            if outgoing is not self._outgoing:
+                return  # a stream that was given up
+            code = error.code if isinstance(error, QuietwireError) else ""
+            if code == "idle":
+                log.info("nothing was said for so long that the stream has ended: the next sound begins another")
+            else:
+                if self.failure is None:
+                    log.warning("noise is not removed: %s", error)
                 self.failure = error
-                self._arrival.notify_all()
+                again = isinstance(error, QuietwireError) and error.retryable
+                wait = min(LONGEST_WAIT, FIRST_WAIT * 2**self._attempts) if again else float("inf")
+                self._next_attempt = time.monotonic() + wait
+                self._attempts += 1
+            self._outgoing = None
+            self._arrival.notify_all()
 
     def _arrived(self, audio: Array, outgoing: asyncio.Queue[Samples | None]) -> None:
         with self._arrival:
             if outgoing is self._outgoing:  # not the rest of a stream that was given up
+                self.failure, self._attempts = None, 0
                 self._wet.append(audio)
                 self._received += audio.shape[1]
                 self._arrival.notify_all()

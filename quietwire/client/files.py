@@ -9,7 +9,7 @@ import io
 import json
 import os
 import shutil
-import socket
+import ssl
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -94,6 +94,8 @@ class HttpFiles:
                 try:
                     with partial.open("wb") as sink:
                         shutil.copyfileobj(answer, sink)
+                    if answer.length:  # bytes that did not come: reading in pieces does not say so
+                        raise http.client.IncompleteRead(b"", answer.length)
                     partial.replace(path)
                 finally:
                     partial.unlink(missing_ok=True)
@@ -156,13 +158,18 @@ class HttpFiles:
         if body is not None:
             headers |= {"Content-Type": kind, "Content-Length": str(length)}
         try:
+            connection.connect()
+        except OSError as error:  # later ones may be of a file here
+            connection.close()
+            raise ConnectionLostError(f"{address.http} cannot be reached ({error}).") from error
+        try:
             with contextlib.suppress(BrokenPipeError, ConnectionResetError):  # refused before it was sent: the answer says why
                 connection.request(method, f"{quote(address.path)}{path}?{given}", body, headers)
             answer = connection.getresponse()
             if answer.status >= 400:
                 raise _refusal(answer)
             yield answer
-        except (ConnectionError, TimeoutError, http.client.HTTPException, socket.gaierror) as error:
+        except (ConnectionError, TimeoutError, ssl.SSLError, http.client.HTTPException) as error:
             raise ConnectionLostError(f"{address.http} did not answer ({error or type(error).__name__}).") from error
         finally:
             connection.close()

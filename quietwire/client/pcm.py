@@ -13,6 +13,12 @@ ChunkT = TypeVar("ChunkT", bytes, npt.NDArray[np.int16], npt.NDArray[np.float32]
 _DTYPES: dict[Encoding, str] = {"pcm_s16le": "<i2", "pcm_f32le": "<f4"}
 
 
+def to_int16(samples: npt.NDArray[Any]) -> npt.NDArray[np.int16]:
+    """Floats of full scale ±1, rounded and saturating; what is not a number becomes 0."""
+    scaled: npt.NDArray[Any] = np.rint(np.nan_to_num(samples) * 32768)
+    return scaled.clip(-32768, 32767).astype(np.int16)
+
+
 class PcmCodec:
     """Turns chunks into bytes of one encoding, and what comes back into the kind of chunk that was first given.
 
@@ -52,7 +58,7 @@ class PcmCodec:
             wire = array if self._dtype.kind == "i" else array / np.float32(32768)
         elif array.dtype.kind == "f":
             self._kind = self._kind or np.float32
-            wire = array if self._dtype.kind == "f" else np.clip(np.rint(np.nan_to_num(array) * 32768), -32768, 32767)
+            wire = array if self._dtype.kind == "f" else to_int16(array)
         else:
             raise TypeError(f"a chunk of {array.dtype}: give bytes, or an array of int16 or float32")
         return np.ascontiguousarray(wire, dtype=self._dtype).tobytes()
@@ -68,5 +74,5 @@ class PcmCodec:
             scale = np.float32(1 if self._dtype.kind == "f" else 1 / 32768)
             return np.asarray(samples * scale, dtype=np.float32)
         if self._dtype.kind == "f":
-            samples = np.clip(np.rint(samples * 32768), -32768, 32767)
+            return to_int16(samples)
         return np.asarray(samples, dtype=np.int16)

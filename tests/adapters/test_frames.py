@@ -1,6 +1,8 @@
 """Frames of the same length out, late by a constant delay, in this process and over the wire."""
 
+import asyncio
 import threading
+import time
 
 import numpy as np
 import pytest
@@ -10,7 +12,7 @@ from quietwire.adapters.frames import LocalEnhancer
 from quietwire.adapters.wire import WireEnhancer
 from quietwire.client.options import StreamOptions
 
-from ..service.client import noise, tones
+from ..service.client import noise, tones, until
 
 RATES = [8000, 16000, 24000, 44100, 48000]
 
@@ -137,4 +139,54 @@ def test_a_broken_connection_is_made_again_behind_the_call(running, proxied):
     output = run(enhancer, audio, 160)
     assert enhancer.late_samples == 0
     np.testing.assert_allclose(output[:, enhancer.delay :], audio, atol=2e-3)
+    enhancer.close()
+
+
+def at_pace(enhancer, audio, rate=16000):
+    """Output of 10 ms at a time, as a call gives and takes them."""
+    begin, output = time.monotonic(), []
+    for start in range(0, audio.shape[1], rate // 100):
+        time.sleep(max(0.0, begin + start / rate - time.monotonic()))
+        output.append(enhancer.process(audio[:, start : start + rate // 100]))
+    return np.concatenate(output, axis=1)
+
+
+def test_a_silence_longer_than_the_server_waits_ends_nothing(serve):
+    audio = tones(2.0)[None]
+    with serve(idle_seconds=0.5) as server:
+        enhancer = wire(server.http, model="crn", variant="pruned")
+        before = at_pace(enhancer, audio[:, :11200])
+        asyncio.run(until(lambda: server.runtime.engine.lanes == 0))  # nothing is sent meanwhile
+        output = np.concatenate([before, at_pace(enhancer, audio[:, 11200:]), enhancer.flush()], axis=1)
+        np.testing.assert_allclose(output[:, enhancer.delay :], audio, atol=2e-3)
+        assert enhancer.late_samples < 0.05 * 16000  # the end of what was on its way
+        assert enhancer.failure is None
+        enhancer.close()
+
+
+def test_a_server_that_is_full_is_asked_again(serve, monkeypatch):
+    monkeypatch.setattr("quietwire.adapters.wire.FIRST_WAIT", 0.05)
+    audio = noise(1.0, 12)
+    with serve(max_streams=1) as server:
+        other = wire(server.http, model="crn", variant="original")
+        other.process(audio[:, :160])
+        asyncio.run(until(lambda: server.runtime.engine.lanes == 1))
+        enhancer = wire(server.http, model="crn", variant="original", delay_ms=0)
+        np.testing.assert_array_equal(at_pace(enhancer, audio[:, :4800]), audio[:, :4800])
+        assert enhancer.failure.code == "overloaded"
+        other.close()
+        asyncio.run(until(lambda: server.runtime.engine.lanes == 0))
+        for _ in range(20):
+            at_pace(enhancer, audio)
+            if enhancer.failure is None:
+                break
+        assert enhancer.failure is None
+        enhancer.close()
+
+
+def test_what_the_server_refuses_is_asked_for_once(running):
+    enhancer = wire(running.http, model="crn", variant="combined", delay_ms=0)
+    at_pace(enhancer, noise(0.3, 13))
+    assert enhancer.failure.code == "unknown_model"
+    assert enhancer._next_attempt == float("inf")
     enhancer.close()

@@ -1,7 +1,10 @@
 """Files, comparisons and the list of variants through the Python client."""
 
 import asyncio
+import contextlib
 import io
+import socket
+import threading
 
 import numpy as np
 import pytest
@@ -42,6 +45,40 @@ def test_the_result_is_written_in_the_format_of_its_name(client, tmp_path, name,
     assert result.audio is None
     assert read((tmp_path / name).read_bytes())[1].format == format_
     assert [path.name for path in tmp_path.iterdir()] == [name]
+
+
+@contextlib.contextmanager
+def answering(content):
+    """The address of a server that gives one fixed answer and hangs up."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+
+        def serve():
+            connection, _ = listener.accept()
+            with connection:
+                connection.recv(1 << 20)
+                connection.sendall(content)
+
+        thread = threading.Thread(target=serve)
+        thread.start()
+        yield f"http://127.0.0.1:{listener.getsockname()[1]}"
+        thread.join()
+
+
+@pytest.mark.parametrize("target", [None, "out.wav"])
+def test_an_answer_that_was_cut_short_is_no_result(tmp_path, target):
+    path = target and tmp_path / target
+    cut = b"HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\n" + bytes(1000)
+    with answering(cut) as url, Client(url) as client, pytest.raises(ConnectionLostError):
+        client.enhance_file(b"RIFF", path)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_server_without_tls_is_an_error_of_ours(running):
+    with (
+        Client(running.http.replace("http:", "https:")) as client,
+        pytest.raises(ConnectionLostError, match="cannot be reached"),
+    ):
+        client.variants()
 
 
 def test_the_variants_are_listed(client, running):

@@ -2,10 +2,11 @@
 
 import numpy as np
 import pytest
+import soundfile
 
 from models.offline import enhance
 
-from .client import noise
+from .client import noise, tones
 from .files import read, write
 from .test_cli import assert_one_sentence
 
@@ -26,6 +27,21 @@ def test_a_file_comes_back_complete_and_enhanced(quietwire, running, recording, 
     assert (facts.samplerate, facts.channels, facts.frames) == (16000, 2, 4800)
     expected = enhance(running.variant("fcn/original"), noise(SECONDS, channels=2))
     np.testing.assert_allclose(audio, expected, atol=1e-4)
+
+
+@pytest.mark.parametrize("subtype", ["FLOAT", "DOUBLE", "PCM_24", "PCM_U8"])
+def test_samples_of_any_kind_are_heard(quietwire, running, tmp_path, subtype):
+    soundfile.write(tmp_path / "in.wav", tones(SECONDS), 16000, subtype)
+    quietwire("stream", tmp_path / "in.wav", tmp_path / "out.wav", "--url", running.url, "--attenuation-limit-db", 0)
+    audio, _ = read((tmp_path / "out.wav").read_bytes())
+    np.testing.assert_allclose(audio[0], tones(SECONDS), atol=1e-2 if subtype == "PCM_U8" else 1e-4)
+
+
+def test_a_recording_is_not_overwritten_by_itself(quietwire, running, recording):
+    before = recording.read_bytes()
+    again = recording.parent / "." / recording.name
+    assert "another file" in assert_one_sentence(quietwire("stream", recording, again, "--url", running.url))
+    assert recording.read_bytes() == before
 
 
 def test_it_says_what_is_in_force_and_what_it_took(quietwire, running, recording):
