@@ -9,6 +9,7 @@ a service without them can still say what it can; an ``ImportError`` is theirs t
 
 from __future__ import annotations
 
+import contextlib
 import math
 import warnings
 
@@ -27,24 +28,22 @@ PACKAGES = {"pesq": "pesq", "stoi": "pystoi", "estoi": "pystoi"}
 def wide_band_pesq(clean: Array, estimate: Array) -> float | None:
     """Wide-band PESQ as MOS-LQO, about 1.04 to 4.64 (ITU-T P.862.2; the PyPI package ``pesq``).
 
-    A signal of more than 20 s is measured in equal stretches, and the mean of these given. A stretch counts for nothing where
-    PESQ finds no utterance in it, it is shorter than a quarter of a second, or the estimate is silent; None where none counts.
+    A signal of more than 20 s is measured in equal stretches, and the mean of these given; those in which PESQ finds no utterance
+    or the reference is silent do not count. None where none counts, the signal is shorter than a quarter of a second, or the
+    estimate is silent in a stretch that counts.
     """
-    stretches = max(1, math.ceil(len(clean) / (PESQ_SECONDS * SAMPLE_RATE)))
-    parts = zip(np.array_split(clean, stretches), np.array_split(estimate, stretches), strict=True)
-    scores = [score for part in parts if (score := _pesq_of_a_stretch(*part)) is not None]
-    return sum(scores) / len(scores) if scores else None
-
-
-def _pesq_of_a_stretch(clean: Array, estimate: Array) -> float | None:
     import pesq
 
-    if not estimate.any():
-        return None
-    try:
-        return _finite(pesq.pesq(SAMPLE_RATE, clean, estimate, "wb"))
-    except pesq.PesqError:
-        return None
+    stretches = max(1, math.ceil(len(clean) / (PESQ_SECONDS * SAMPLE_RATE)))
+    scores = []
+    for wanted, heard in zip(np.array_split(clean, stretches), np.array_split(estimate, stretches), strict=True):
+        if not wanted.any():
+            continue
+        if not heard.any():
+            return None
+        with contextlib.suppress(pesq.PesqError):
+            scores.append(pesq.pesq(SAMPLE_RATE, wanted, heard, "wb"))
+    return _finite(sum(scores) / len(scores)) if scores else None
 
 
 def stoi(clean: Array, estimate: Array, extended: bool = False) -> float | None:
