@@ -28,9 +28,9 @@ PACKAGES = {"pesq": "pesq", "stoi": "pystoi", "estoi": "pystoi"}
 def wide_band_pesq(clean: Array, estimate: Array) -> float | None:
     """Wide-band PESQ as MOS-LQO, about 1.04 to 4.64 (ITU-T P.862.2; the PyPI package ``pesq``).
 
-    A signal of more than 20 s is measured in equal stretches, and the mean of these given; those in which PESQ finds no utterance
-    or the reference is silent do not count. None where none counts, the signal is shorter than a quarter of a second, or the
-    estimate is silent in a stretch that counts.
+    A signal of more than 20 s is measured in equal stretches, and the mean of these given; those in which PESQ finds no
+    utterance or the reference is silent do not count. None where none counts, the signal is shorter than a quarter of a second,
+    or the estimate is silent in a stretch that counts.
     """
     import pesq
 

@@ -15,10 +15,10 @@ import os
 import subprocess
 import sys
 from collections.abc import Sequence
-from pathlib import Path
 
 import numpy as np
 
+from models import child
 from models.measures import PACKAGES, Array, si_sdr, stoi, wide_band_pesq
 
 COMPARED = ("pesq", "stoi", "si_sdr")
@@ -52,11 +52,10 @@ def measure_apart(clean: Array, estimates: Sequence[Array]) -> tuple[list[Scores
 def _measure_in_child(signals: Array, names: list[str], rows: list[Scores]) -> list[str]:
     sent = io.BytesIO()
     np.save(sent, signals.astype(np.float32, copy=False))
-    path = os.pathsep.join([str(Path(__file__).parent.parent), os.environ.get("PYTHONPATH", "")])
-    command = [sys.executable, "-m", "models.measuring", *names]
+    command = child.command("models.measuring", *names)
     try:
         done = subprocess.run(
-            command, input=sent.getvalue(), capture_output=True, timeout=TIMEOUT, env={**os.environ, "PYTHONPATH": path}
+            command, input=sent.getvalue(), capture_output=True, timeout=TIMEOUT, env=child.environment(), cwd="/"
         )
         output, failed = done.stdout, done.returncode != 0
     except subprocess.TimeoutExpired as late:

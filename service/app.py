@@ -12,12 +12,14 @@ from typing import Any
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, Response
+from fastapi.routing import APIRoute
 from starlette.exceptions import HTTPException
 
 from models.zoo import Zoo, load_zoo
 from service import docs, http, http_compare, pages, websocket
 from service.errors import STATUSES, Code, ServiceError
 from service.headers import protect
+from service.parameters import without_empty
 from service.runtime import Runtime
 from service.settings import Access, Settings
 from service.spans import annotate
@@ -69,6 +71,7 @@ def create_app(settings: Settings, zoo: Zoo | None = None) -> FastAPI:
     app.add_exception_handler(Exception, _unexpected)
     pages.mount(app)
     docs.mount(app)
+    _answer_head(app)
     tracing = None
     if settings.telemetry_endpoint is not None:
         from service.tracing import Traced, Tracing  # here, as it takes an extra, and time to import
@@ -78,8 +81,16 @@ def create_app(settings: Settings, zoo: Zoo | None = None) -> FastAPI:
     return app
 
 
+def _answer_head(app: FastAPI) -> None:
+    """HEAD wherever GET is, as balancers and monitors ask; uvicorn leaves the body out."""
+    for route in [*app.routes, *http.router.routes]:
+        if isinstance(route, APIRoute) and route.methods == {"GET"}:
+            app.add_api_route(route.path, route.endpoint, methods=["HEAD"], include_in_schema=False)
+
+
 async def _authorize(request: Request, call_next: Callable[[Request], Awaitable[Response]]) -> Response:
     runtime: Runtime = request.app.state.runtime
+    request.scope["query_string"] = without_empty(request.scope["query_string"])
     allowed = _allowed(request.url.path, runtime.settings)
     try:
         runtime.access.check_origin(request.headers)
@@ -107,6 +118,8 @@ def _answer(request: Request, error: ServiceError) -> JSONResponse:
     runtime.metrics.errors.labels(error.code).inc()
     annotate(request.scope, {"reason": error.code})
     headers = {"Retry-After": str(error.retry_seconds)} if error.status == 503 else {}
+    if error.status == 401:
+        headers["WWW-Authenticate"] = "Bearer"
     answer = JSONResponse(error.as_json(), error.status, headers)
     protect(request, answer, runtime.settings)
     return answer

@@ -4,20 +4,17 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
 import socket
 import subprocess
-import sys
 import time
-from pathlib import Path
 from typing import Any
 
+from models import child
 from service.decoder import HEADER, Kind
 from service.decoding import BLOCK_SECONDS, CHANNELS, RATES, SAMPLE_BYTES
 from service.errors import ServiceError
 
-COMMAND = (sys.executable, "-P", "-m", "service.decoder")
-ENVIRONMENT = ("PATH", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH", "PYTHONHOME", "LANG", "LC_ALL")  # what it is told of ours
+COMMAND = child.command("service.decoder")
 START_SECONDS = 60.0  # of a machine that is busy with live streams; alone it takes a tenth of a second
 WAIT_SECONDS = 20.0  # that a decoder may keep us waiting in all, for a file,
 WAIT_SHARE = 0.1  # and for each second of audio that it has given
@@ -46,9 +43,7 @@ class DecoderProcess:
 
     def __init__(self) -> None:
         self._socket, theirs = socket.socketpair()
-        paths = os.pathsep.join(str(Path(path).absolute()) for path in [*sys.path, str(Path(__file__).parent.parent)] if path)
-        environment = {name: os.environ[name] for name in ENVIRONMENT if name in os.environ}
-        environment |= {"PYTHONPATH": paths, "OPENBLAS_NUM_THREADS": "1"}  # whose threads' stacks would count as memory
+        environment = child.environment() | {"OPENBLAS_NUM_THREADS": "1"}  # whose threads' stacks would count as memory
         with theirs:
             try:
                 self.process = subprocess.Popen(

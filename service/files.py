@@ -29,7 +29,12 @@ Array = npt.NDArray[np.float32]
 Format = Literal["wav", "flac", "ogg"]
 
 MEDIA_TYPES: dict[Format, str] = {"wav": "audio/wav", "flac": "audio/flac", "ogg": "audio/ogg"}
-_WAV_SUBTYPES = {"PCM_U8", "PCM_16", "PCM_24", "PCM_32", "FLOAT", "DOUBLE"}
+_WAV_SUBTYPES = {"PCM_16", "PCM_24", "PCM_32", "FLOAT", "DOUBLE"}
+_BYTES = {"PCM_U8", "PCM_S8"}
+_ROUNDING = {
+    "PCM_U8": np.float32(2**-8),
+    "PCM_16": np.float32(2**-16),
+}  # half a step: into WAV libsndfile rounds down
 
 
 @dataclasses.dataclass(frozen=True)
@@ -55,8 +60,8 @@ def output_subtype(source: Reader, format_: Format) -> str:
     if format_ == "ogg":
         return "VORBIS"
     if format_ == "flac":
-        return "PCM_24" if subtype in ("PCM_24", "PCM_32", "FLOAT", "DOUBLE") else "PCM_16"
-    return subtype if subtype in _WAV_SUBTYPES else "PCM_16"
+        return "PCM_S8" if subtype in _BYTES else "PCM_24" if subtype in ("PCM_24", "PCM_32", "FLOAT", "DOUBLE") else "PCM_16"
+    return "PCM_U8" if subtype in _BYTES else subtype if subtype in _WAV_SUBTYPES else "PCM_16"
 
 
 class _Converter:
@@ -150,6 +155,7 @@ def enhance_file(
         sound = blocks(audio, max_seconds)
         sink = _Sink(target)
         with sink.faults(), _open_target(sink, audio, format_) as out:
+            rounding = _ROUNDING.get(out.subtype, 0) if format_ == "wav" else 0
             more = True
             while more:
                 clock = time.perf_counter()
@@ -160,7 +166,7 @@ def enhance_file(
                 enhanced = converter.flush() if block is None else converter.feed(block)
                 spent["enhance"] += time.perf_counter() - clock
                 clock = time.perf_counter()
-                out.write(enhanced.T)
+                out.write(enhanced.T + rounding)
                 spent["encode"] += time.perf_counter() - clock
                 done += 0 if block is None else block.shape[1]
                 progress(done / rate)
@@ -198,6 +204,8 @@ class _Sink:
 def _open_target(target: _Sink, source: Reader, format_: Format) -> soundfile.SoundFile:
     rate, channels, subtype = source.rate, source.channels, output_subtype(source, format_)
     try:
+        if format_ == "flac" and rate > 65535 and rate % 10:  # libsndfile says so only when samples are written
+            raise TypeError("no such rate in a frame's header")
         return soundfile.SoundFile(target, "w", rate, channels, subtype, format=format_.upper())
     except (soundfile.LibsndfileError, TypeError) as error:
         raise ServiceError("unprocessable", f"{format_} cannot hold {channels} channels at {rate} Hz: ask for wav.") from error

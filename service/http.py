@@ -53,7 +53,7 @@ async def enhance(
             async with uploaded_file(request, runtime.settings) as source:
                 report = await work_for(
                     request,
-                    runtime.uploads,
+                    runtime,
                     lambda check: enhance_file(
                         source,
                         target,

@@ -84,7 +84,7 @@ async def compare_variants(
         async with uploaded_form(request, runtime.settings, "file", "reference") as files:
             result = await work_for(
                 request,
-                runtime.uploads,
+                runtime,
                 lambda check: compare(
                     files["file"],
                     chosen,

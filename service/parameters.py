@@ -56,6 +56,11 @@ Control = Annotated[Configure | Ping | End, Field(discriminator="type")]
 _CONTROL: TypeAdapter[Configure | Ping | End] = TypeAdapter(Control)
 
 
+def without_empty(query: bytes) -> bytes:
+    """A query string without the parameters that have no value."""
+    return b"&".join(part for part in query.split(b"&") if part.partition(b"=")[2])
+
+
 def parse_query(query: Mapping[str, str]) -> StreamParameters:
     """Parameters of a new stream.
 

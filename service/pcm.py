@@ -14,6 +14,7 @@ Array = npt.NDArray[np.float32]
 
 SAMPLE_BYTES: dict[Encoding, int] = {"pcm_s16le": 2, "pcm_f32le": 4}
 _HEADERS = {b"RIFF": "WAV", b"RF64": "WAV", b"fLaC": "FLAC", b"OggS": "Ogg", b"ID3\x03": "MP3", b"ID3\x04": "MP3"}
+HEADER_BYTES = 4
 
 
 def refuse_header(data: bytes) -> None:
@@ -22,7 +23,7 @@ def refuse_header(data: bytes) -> None:
     Raises:
         ServiceError: They are the header of a WAV, FLAC, Ogg or MP3 file.
     """
-    name = _HEADERS.get(data[:4])
+    name = _HEADERS.get(data[:HEADER_BYTES])
     if name is not None:
         raise ServiceError("bad_request", f"This is a {name} file, not raw PCM: strip its header, or post it to /enhance.")
 

@@ -24,7 +24,7 @@ from service.overload import PERIOD_SECONDS, Overload
 from service.quotas import Client, Lease, Quotas
 from service.settings import Settings
 
-ANSWERS = 8  # that may be under way for each upload that is enhanced: clients that read slowly hold files, too
+WIDER = 8  # uploads may come, and answers leave, for each that is enhanced: slow clients hold files and little else
 
 log = logging.getLogger(__name__)
 
@@ -67,7 +67,7 @@ class Runtime:
         self.decoders = Decoders()
         self.draining = False
         self._streams: dict[Live, None] = {}  # oldest first
-        self._upload_count = self._answer_count = 0
+        self._upload_count = self._work_count = self._answer_count = 0
         self._guard: asyncio.Task[None] | None = None
 
     @property
@@ -111,12 +111,12 @@ class Runtime:
             busy, heard = now, self.live_seconds
 
     async def drain(self) -> None:
-        """Refuse what is new, let streams and uploads finish up to the drain time, then tell the streams that are left."""
+        """Refuse what is new, let all else finish up to the drain time, then tell the streams that are left."""
         self.draining = True
         end = time.monotonic() + self.settings.drain_seconds
         if self._streams:
             log.info("draining: %d streams have %g s to finish", len(self._streams), self.settings.drain_seconds)
-        while (self._streams or self._upload_count) and time.monotonic() < end:
+        while (self._streams or self._upload_count or self._answer_count) and time.monotonic() < end:
             await asyncio.sleep(0.05)
         for stream in list(self._streams):
             stream.fail(ServiceError("restarting", "The server is being stopped: connect again."))
@@ -164,17 +164,36 @@ class Runtime:
         """Count an upload while it lasts.
 
         Raises:
-            ServiceError: As many are waiting as may, the client has used up its share, or the server is being stopped.
+            ServiceError: As many are coming, or are being worked on, as may, the client has used up its share, or the server is
+                being stopped.
         """
-        busy = self._upload_count >= 2 * self.settings.uploads or self._answer_count >= ANSWERS * self.settings.uploads
-        if self.draining or busy:
-            raise ServiceError("overloaded", "The server is busy with other files: send this one again in a moment.")
+        if self.draining or max(self._upload_count, self._answer_count) >= WIDER * self.settings.uploads:
+            raise _busy_with_files()
+        self._check_work()
         with self.quotas.lease(client, "uploads") as lease:
             self._upload_count += 1
             try:
                 yield lease
             finally:
                 self._upload_count -= 1
+
+    @contextlib.contextmanager
+    def work(self) -> Iterator[None]:
+        """Count the work on an upload that has come.
+
+        Raises:
+            ServiceError: As many are waiting for it as may.
+        """
+        self._check_work()
+        self._work_count += 1
+        try:
+            yield
+        finally:
+            self._work_count -= 1
+
+    def _check_work(self) -> None:
+        if self._work_count >= 2 * self.settings.uploads:
+            raise _busy_with_files()
 
     @contextlib.contextmanager
     def answer(self) -> Iterator[None]:
@@ -236,3 +255,7 @@ def describe(variant: Variant) -> dict[str, Any]:
         "size_ratio": card.size_ratio,
         "parameters": card.parameters,
     }
+
+
+def _busy_with_files() -> ServiceError:
+    return ServiceError("overloaded", "The server is busy with other files: send this one again in a moment.")

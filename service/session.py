@@ -76,6 +76,7 @@ class Session:
         self._waiting: list[Receipt] = []
         self._failure: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._seq = self._repaired = 0
+        self._head = b""  # the first bytes of audio
         self._record: dict[str, Any] = {}
 
     async def run(self) -> None:
@@ -212,8 +213,9 @@ class Session:
         self._on_progress()
 
     def _feed(self, data: bytes) -> None:
-        if self._stream.samples_in == 0:
-            pcm.refuse_header(data)
+        if len(self._head) < pcm.HEADER_BYTES:
+            self._head += data[: pcm.HEADER_BYTES - len(self._head)]
+            pcm.refuse_header(self._head)
         audio, repaired = pcm.decode(data, self._parameters.encoding, self._parameters.channels)
         self._repaired += repaired
         self._stream.feed(audio)

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, Literal, Self
 
 from pydantic import Field, SecretStr, ValidationError, model_validator
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings import BaseSettings, EnvSettingsSource, SettingsConfigDict
 
 from models.card import FAMILIES, VARIANTS, Family, VariantName
 from models.zoo import SHIPPED
@@ -162,7 +162,7 @@ def load_settings(file: Path | None = None, **flags: Any) -> Settings:
         except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
             raise SettingsError(f"{file} is not valid TOML: {error}") from error
     try:
-        environment = Settings().model_dump(exclude_unset=True)
+        environment = EnvSettingsSource(Settings)()  # not checked on its own: it may be half of what belongs together
         return Settings(**{**stored, **environment, **{key: value for key, value in flags.items() if value is not None}})
     except ValidationError as error:
         lines = []

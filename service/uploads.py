@@ -10,7 +10,6 @@ import contextlib
 import tempfile
 import threading
 from collections.abc import AsyncIterator, Callable
-from concurrent.futures import Executor
 from typing import BinaryIO, TypeVar, cast
 
 from fastapi import Request
@@ -20,6 +19,7 @@ from starlette.requests import ClientDisconnect
 from starlette.types import Message
 
 from service.errors import ServiceError
+from service.runtime import Runtime
 from service.settings import Settings
 
 SPOOL_BYTES = 8 << 20  # larger files lie on disk while they are worked on
@@ -57,7 +57,7 @@ async def uploaded_file(request: Request, settings: Settings) -> AsyncIterator[B
             async for chunk in request.stream():
                 spool.write(chunk)
         except ClientDisconnect as error:
-            raise ServiceError("bad_request", "The upload broke off: send it again.") from error
+            raise _broken_off() from error
         if spool.tell() > settings.max_file_bytes:
             raise too_large
         spool.seek(0)
@@ -90,8 +90,14 @@ async def uploaded_form(
                     raise too_large
                 files[name] = upload.file
             yield files
+    except ClientDisconnect as error:
+        raise _broken_off() from error
     except HTTPException as error:
         raise ServiceError("bad_request", f"The form is malformed: {error.detail.rstrip('.')}.") from error
+
+
+def _broken_off() -> ServiceError:
+    return ServiceError("bad_request", "The upload broke off: send it again.")
 
 
 def _too_large(settings: Settings) -> ServiceError:
@@ -124,16 +130,16 @@ def _watched(request: Request, limit: int, too_large: ServiceError, settings: Se
     return Request(request.scope, receive)
 
 
-async def work_for(request: Request, executor: Executor, work: Callable[[Callable[[], None]], T]) -> T:
+async def work_for(request: Request, runtime: Runtime, work: Callable[[Callable[[], None]], T]) -> T:
     """Do something with an uploaded file in another thread, for as long as the client is there.
 
     Args:
         request: Of which the body has been received.
-        executor: Has the thread.
+        runtime: Has the threads.
         work: What to do. It gets a function to call every so often, which raises once the client is gone.
 
     Raises:
-        ServiceError: The client is gone, which nobody will hear.
+        ServiceError: Too many wait already, or the client is gone, which nobody will hear.
     """
     gone = threading.Event()
 
@@ -152,6 +158,7 @@ async def work_for(request: Request, executor: Executor, work: Callable[[Callabl
 
     watching = asyncio.create_task(watch())
     try:
-        return await asyncio.get_running_loop().run_in_executor(executor, attended)
+        with runtime.work():
+            return await asyncio.get_running_loop().run_in_executor(runtime.uploads, attended)
     finally:
         watching.cancel()

@@ -12,7 +12,6 @@ import pytest
 from models.offline import enhance
 from quietwire import AsyncClient, Client
 from quietwire.client import ConnectionLostError, ServerError
-from service.quotas import Client as Owner
 
 from ..service.client import noise
 from ..service.files import read, write
@@ -128,8 +127,8 @@ def test_a_file_over_the_limit_is_refused_though_it_is_still_being_sent(serve):
 def test_a_busy_server_says_when_to_try_again(serve):
     with serve(uploads=1) as running, Client(running.http) as client:
         with (
-            running.runtime.upload_slot(Owner(None, "")),
-            running.runtime.upload_slot(Owner(None, "")),
+            running.runtime.work(),
+            running.runtime.work(),
             pytest.raises(ServerError) as refused,
         ):
             client.enhance_file(WAV)

@@ -9,8 +9,8 @@ import pytest
 import soundfile
 
 from models.measures import measure
+from models.measuring import measure_apart
 from models.offline import enhance
-from service.quotas import Client
 
 from .client import noise, tones
 from .files import write
@@ -128,7 +128,6 @@ WAV = write(noise(0.2), 16000)
     ("query", "status", "code"),
     [
         ({"variants": "original,"}, 400, "bad_request"),
-        ({"variants": ""}, 400, "bad_request"),
         ({"variants": "original,combined"}, 404, "unknown_model"),
         ({"variants": "rnn/original"}, 404, "unknown_model"),
         ({"model": "rnn"}, 404, "unknown_model"),
@@ -160,11 +159,22 @@ def test_caps_on_bytes_and_length_hold(serve):
         assert_refused(compare(running.http, write(noise(4.0), 16000), WAV), 413, "too_large")
 
 
+def test_the_current_folder_is_not_where_measures_come_from(tmp_path, monkeypatch):
+    (tmp_path / "models").mkdir()
+    (tmp_path / "models" / "__init__.py").write_text("raise SystemExit(1)")
+    (tmp_path / "json.py").write_text("raise SystemExit(1)")
+    monkeypatch.chdir(tmp_path)
+    clean = tones(1.0)
+    rows, notes = measure_apart(clean, [clean])
+    assert notes == []
+    assert rows[0]["stoi"] == pytest.approx(1, abs=1e-3)
+
+
 def test_a_full_queue_of_uploads_is_said_with_a_time_to_retry(serve):
     with (
         serve(uploads=1) as running,
-        running.runtime.upload_slot(Client(None, "")),
-        running.runtime.upload_slot(Client(None, "")),
+        running.runtime.work(),
+        running.runtime.work(),
     ):
         answer = compare(running.http, WAV)
     assert_refused(answer, 503, "overloaded")

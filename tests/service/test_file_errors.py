@@ -9,7 +9,7 @@ import pytest
 
 from models.offline import enhance
 
-from .client import noise, stream
+from .client import noise, stream, until
 from .files import post, post_form, read, write
 
 WAV = write(noise(0.2), 16000)
@@ -187,7 +187,7 @@ def test_uploads_beyond_the_bound_are_sent_away_for_a_moment(serve, monkeypatch)
                 return web.post("/enhance", content=WAV, headers={"Content-Type": "audio/wav"})
 
             held_back = [asyncio.create_task(send()) for _ in range(2)]
-            while running.runtime._upload_count < 2:
+            while running.runtime._work_count < 2:
                 await asyncio.sleep(0.005)
             refused = await send()
             hold.set()
@@ -223,3 +223,30 @@ def test_uploads_and_live_streams_do_not_disturb_each_other(running):
         np.testing.assert_allclose(read(answer.content)[0], enhance(network, file), atol=1e-4)
     for result in results:
         np.testing.assert_allclose(result.audio, enhance(network, audio), atol=1e-4)
+
+
+@pytest.mark.parametrize("rate", [65537, 96001, 191999])
+def test_a_rate_that_flac_cannot_hold_is_said(running, rate):
+    data = write(noise(0.1, rate=rate), rate)
+    assert_refused(post(running.http, data, format="flac"), 422, "unprocessable")
+    assert post(running.http, data).status_code == 200
+
+
+@pytest.mark.parametrize("path", ["/enhance", "/compare"])
+def test_a_form_that_breaks_off_is_no_fault_of_the_server(serve, caplog, path):
+    async def leave():
+        _, writer = await asyncio.open_connection("127.0.0.1", running.port)
+        kind = "Content-Type: multipart/form-data; boundary=x"
+        head = f"POST {path} HTTP/1.1\r\nHost: x\r\n{kind}\r\nContent-Length: 9999\r\n\r\n"
+        part = '--x\r\nContent-Disposition: form-data; name="file"; filename="a"\r\n\r\nRIFF'
+        writer.write(head.encode() + part.encode())
+        await until(lambda: running.runtime._upload_count == 1)
+        writer.close()
+        await until(lambda: running.runtime._upload_count == 0)
+        return httpx.get(f"{running.http}/metrics").text
+
+    with serve() as running:
+        metrics = asyncio.run(leave())
+    assert 'quietwire_errors_total{code="bad_request"} 1.0' in metrics
+    assert 'quietwire_errors_total{code="internal"} 0.0' in metrics or 'code="internal"' not in metrics
+    assert not [record for record in caplog.records if record.levelname == "ERROR"]

@@ -130,6 +130,23 @@ def test_values_that_are_no_sound_are_repaired(running):
     assert read(answer.content)[0][0, 100:104].tolist() == [0, 0, 0, 1]
 
 
+@pytest.mark.parametrize(("subtype", "step"), [("PCM_U8", 1 / 128), ("PCM_16", 1 / 32768)])
+def test_a_result_is_rounded_and_not_cut_off(running, subtype, step):
+    audio = noise(1.0, 3, level=0.2)
+    given, _ = read(write(audio, 16000, subtype=subtype))
+    expected = enhance(running.variant("crn/original"), given)
+    for format_ in ("wav", "flac"):
+        back, facts = read(post(running.http, write(audio, 16000, subtype=subtype), format=format_, **ORIGINAL).content)
+        assert facts.subtype == (subtype if format_ == "wav" or subtype != "PCM_U8" else "PCM_S8")
+        assert np.abs(back - expected).max() <= 0.51 * step
+        assert abs((back - expected).mean()) < 0.05 * step
+
+
+def test_a_flac_of_8_bits_comes_back_as_a_wav_of_8_bits(running):
+    _, facts = read(post(running.http, write(noise(0.2), 16000, "FLAC", "PCM_S8"), **ORIGINAL).content)
+    assert facts.subtype == "PCM_U8"
+
+
 def test_a_flac_without_a_length_as_encoders_write_it_into_a_pipe_is_read_to_its_end(running):
     audio = noise(5.0, 8)
     data = bytearray(write(audio, 16000, "FLAC"))

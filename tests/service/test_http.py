@@ -135,3 +135,16 @@ def test_a_page_that_is_not_on_the_list_may_not_upload(guarded):
     answer = post(guarded.http, WAV, headers=headers)
     assert (answer.status_code, answer.json()["code"]) == (403, "forbidden_origin")
     assert post(guarded.http, WAV, headers=headers | {"Origin": "https://good.example"}).status_code == 200
+
+
+@pytest.mark.parametrize("path", ["/", "/healthz", "/readyz", "/variants", "/metrics", "/docs", "/openapi.json"])
+def test_head_is_answered_as_get_is_without_the_body(running, path):
+    head, full = httpx.head(f"{running.http}{path}"), httpx.get(f"{running.http}{path}")
+    assert (head.status_code, head.content) == (200, b"")
+    assert head.headers["content-type"] == full.headers["content-type"]
+
+
+def test_a_parameter_without_a_value_is_one_that_was_not_given(running):
+    query = "model=&variant=&attenuation_limit_db=&format="
+    answer = httpx.post(f"{running.http}/enhance?{query}", content=WAV, headers={"Content-Type": "audio/wav"})
+    assert answer.status_code == 200, answer.text

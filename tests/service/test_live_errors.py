@@ -116,6 +116,11 @@ def test_a_part_of_a_sample_of_all_channels_is_refused(running, encoding, channe
     assert str(size) in assert_refused(result, 4400, "bad_request")
 
 
+def test_a_header_is_seen_however_it_is_cut(running):
+    wav = BAD_MESSAGES["WAV"]
+    assert asyncio.run(talk(running.url, [wav[:2], b"", wav[2:4], wav[4:]])).close_code == 4400
+
+
 def test_the_bytes_of_a_header_are_audio_once_a_stream_has_begun(running):
     result = asyncio.run(talk(running.url, [b"", AUDIO, b"RIFF", b"fLaC", END]))
     assert result.summary["samples_out"] == 1604

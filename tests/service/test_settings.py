@@ -114,3 +114,10 @@ def test_a_file_that_is_not_toml_is_named(tmp_path, content):
 def test_a_file_that_is_missing_is_named(tmp_path):
     (line,) = complaint(tmp_path / "none.toml")
     assert "none.toml" in line
+
+
+def test_what_belongs_together_may_come_from_different_places(monkeypatch):
+    monkeypatch.setenv("QUIETWIRE_WORKERS", "4")
+    monkeypatch.setenv("QUIETWIRE_MAX_STREAMS", "3")
+    assert "divided" in complaint()[0]
+    assert load_settings(max_streams=100).max_streams == 100

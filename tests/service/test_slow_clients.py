@@ -88,18 +88,31 @@ def test_an_upload_takes_no_longer_than_the_longest_recording(serve):
         asyncio.run(until_free(running))
 
 
+def test_slow_uploads_keep_no_others_out(serve):
+    async def crowd():
+        head = HEAD + b"Content-Length: 100000\r\n\r\nRIFF"
+        async with contextlib.AsyncExitStack() as stack:
+            for _ in range(7):
+                await stack.enter_async_context(connected(running, head))
+            await until(lambda: running.runtime._upload_count == 7)
+            return await asyncio.to_thread(post, running.http, WAV)
+
+    with serve(idle_seconds=20, uploads=1) as running:
+        assert asyncio.run(crowd()).status_code == 200
+
+
 def test_slow_uploads_take_all_places_only_until_they_are_cut(serve):
     async def crowd():
         async with contextlib.AsyncExitStack() as stack:
             head = HEAD + b"Content-Length: 100000\r\n\r\nRIFF"
-            slow = [await stack.enter_async_context(connected(running, head)) for _ in range(10)]
+            slow = [await stack.enter_async_context(connected(running, head)) for _ in range(22)]
             answers = [await reader.readline() for reader, _ in slow]
             live = await stream(running.url, noise(0.5), model="crn", variant="original")
             return answers, live
 
     with serve(idle_seconds=0.5, uploads=2) as running:
         answers, live = asyncio.run(crowd())
-        assert sorted(int(answer.split()[1]) for answer in answers) == [408] * 4 + [503] * 6
+        assert sorted(int(answer.split()[1]) for answer in answers) == [408] * 16 + [503] * 6
         np.testing.assert_allclose(live.audio, enhance(running.variant("crn/original"), noise(0.5)), atol=1e-4)
         assert post(running.http, WAV).status_code == 200
 
