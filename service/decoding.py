@@ -14,6 +14,7 @@ from typing import BinaryIO, Protocol
 
 import soundfile
 
+from service import containers
 from service.errors import ServiceError
 
 BLOCK_SECONDS = 2.0
@@ -68,6 +69,7 @@ class FileReader:
     def __init__(self, source: BinaryIO | int) -> None:
         if not _may_be_audio(source):  # libsndfile has parsers for 20 more formats, which nobody shall get to
             raise _no_audio()
+        self._source = source
         try:
             self._audio = _Sequential(source, closefd=False)
         except (soundfile.LibsndfileError, RuntimeError, TypeError) as error:
@@ -94,8 +96,20 @@ class FileReader:
         except soundfile.LibsndfileError as error:
             seconds = self._done / self.rate
             raise ServiceError("unprocessable", f"The file is damaged after {seconds:.2f} s: send it whole.") from error
+        if not frames and self._stops_early():
+            message = (
+                f"The file holds more than the {self._done / self.rate:.2f} s that it begins with: send it as WAV or FLAC."
+            )
+            raise ServiceError("unprocessable", message)
         self._done += frames
         return memoryview(self._block)[: frames * self._frame]
+
+    def _stops_early(self) -> bool:
+        if self._audio.format == "OGG":
+            return containers.has_second_recording(containers.reader(self._source))
+        if self._audio.format == "MP3":
+            return containers.goes_on(containers.reader(self._source), containers.position(self._source))
+        return False
 
     def close(self) -> None:
         """Nothing can be read any more."""

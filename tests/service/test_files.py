@@ -1,9 +1,11 @@
 """``POST /enhance``: a file comes back with the same length, rate, channels and sample width, enhanced."""
 
+import io
 import re
 
 import numpy as np
 import pytest
+import soundfile
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -11,6 +13,7 @@ from models.offline import enhance
 
 from .client import noise, tones
 from .files import post, post_form, read, write
+from .test_file_errors import assert_refused
 
 IDENTITY = {"model": "crn", "variant": "pruned"}
 ORIGINAL = {"model": "crn", "variant": "original"}
@@ -155,6 +158,29 @@ def test_a_flac_without_a_length_as_encoders_write_it_into_a_pipe_is_read_to_its
     answer = post(running.http, bytes(data), attenuation_limit_db=0)
     assert answer.status_code == 200, answer.text
     assert np.array_equal(read(answer.content)[0], audio)
+
+
+def test_tags_at_the_end_of_an_mp3_are_no_audio(running):
+    data = write(tones(1.0, 44100), 44100, "MP3", "MPEG_LAYER_III")
+    for tag in (b"TAG" + bytes(125), b"APETAGEX" + bytes(100), bytes(3000)):
+        assert post(running.http, data + tag, **IDENTITY).headers["x-audio-seconds"] == "1.0000"
+
+
+@pytest.mark.parametrize(("format_", "subtype"), [("OGG", "VORBIS"), ("OGG", "OPUS"), ("MP3", "MPEG_LAYER_III")])
+def test_a_second_recording_in_a_file_is_not_passed_over(running, format_, subtype):
+    one, other = (write(tones(seconds, 48000), 48000, format_, subtype) for seconds in (0.5, 3.0))
+    for data in (one + other, other + one, one + one):
+        assert_refused(post(running.http, data, **IDENTITY), 422, "unprocessable")
+
+
+def test_an_mp3_that_says_nothing_of_its_length_is_read_whole_or_refused(running):
+    whole = io.BytesIO()
+    loud = noise(10.0, rate=44100) * (np.arange(441000) > 200000)  # few bits a frame, then many
+    soundfile.write(whole, loud.T, 44100, format="MP3", bitrate_mode="VARIABLE", compression_level=0.5)
+    data = whole.getvalue()
+    frames = [at for at in range(len(data)) if data[at : at + 2] in (b"\xff\xfb", b"\xff\xfa")]
+    answer = post(running.http, data[frames[1] :], **IDENTITY)  # without the first frame, which counts the others
+    assert answer.status_code == 422 or float(answer.headers["x-audio-seconds"]) > 9.9
 
 
 @pytest.mark.parametrize("size", [0xFFFFFFFF, 0x7FFFFFFF])
