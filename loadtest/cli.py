@@ -103,7 +103,7 @@ def loadtest(
     if out is not None and out.exists() and not out.is_dir():
         raise LoadtestError(f"{out} is a file: name a folder with --out")
     recordings = load_recordings(audio or [], sample_rate, chunk_ms, audio_seconds, max([*steps, max_streams * find_maximum]))
-    console = Console(stderr=True)
+    console = Console(stderr=True, markup=False)
     with contextlib.ExitStack() as stack:
         if start_server:
             url, server_pid = stack.enter_context(started_server(server_core, shlex.split(server_args)))
@@ -131,7 +131,7 @@ def loadtest(
         measured = [campaign.measure(count, beside) for count in steps for beside in clients]
         maximum = campaign.search(8, max_streams, clients[-1]) if find_maximum else None
         report = campaign.report()
-    print_report(report, Console())
+    print_report(report, Console(markup=False))
     if out is not None:
         for sentence in write_report(report, out):
             console.print(sentence, highlight=False, soft_wrap=True)

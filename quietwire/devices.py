@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 Samples = npt.NDArray[np.int16]
+HIGHEST_RATE = 48000  # that a server takes
 LEAD_SECONDS = 0.06  # of silence before the first sound, so that a late chunk is not heard as a gap
 
 
@@ -29,7 +30,7 @@ def _sounddevice() -> Any:
 
 
 class Microphone:
-    """The default microphone, one channel at its own rate; recording starts with the first chunk asked for.
+    """The default microphone, one channel at its own rate or 48 kHz, what is lower; recording starts with the first chunk asked for.
 
     Args:
         seconds: Length of the recording; 0 records until ``stop``.
@@ -42,9 +43,10 @@ class Microphone:
     def __init__(self, seconds: float, chunk_seconds: float) -> None:
         self._device = _sounddevice()
         try:
-            self.rate = int(self._device.query_devices(kind="input")["default_samplerate"])
+            rate = int(self._device.query_devices(kind="input")["default_samplerate"])
         except self._device.PortAudioError as error:
             raise DeviceError(f"no microphone was found ({error}): connect one, or name a file") from error
+        self.rate = min(rate, HIGHEST_RATE)  # which the system converts to
         self._block = round(self.rate * chunk_seconds)
         self._left = round(seconds / chunk_seconds) if seconds else -1
         self._stopped = threading.Event()

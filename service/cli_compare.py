@@ -40,7 +40,7 @@ def compare_file(
     """Enhance a recording with several variants, without a server, and compare what they cost and how good they are."""
     chosen = [load_variant(path, threads=os.cpu_count() or 1) for path in _paths(zoo, variants, model)]
     folder = out if out is not None else Path(f"{source.stem}-compared")
-    console = Console(stderr=True)
+    console = Console(stderr=True, markup=False)
     with contextlib.ExitStack() as files:
         recording = files.enter_context(source.open("rb"))
         clean = None if reference is None else files.enter_context(reference.open("rb"))

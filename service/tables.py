@@ -9,8 +9,8 @@ from rich.table import Table
 
 def print_table(table: Table) -> None:
     """Print a table, as wide as the terminal or, into a file or pipe, as Markdown and as wide as it needs."""
-    console = Console()
+    console = Console(markup=False)
     if not console.is_terminal:
-        console = Console(width=1000)
+        console = Console(width=1000, markup=False)
         table.box = box.MARKDOWN
     console.print(table)

@@ -92,7 +92,8 @@ export class Compare extends EventTarget {
       $("reference").value = "";
       this.#take(file);
     } catch (error) {
-      this.#fail(microphoneProblem(error));
+      if (error.name === "AbortError") say($("compare-state"), "");
+      else this.#fail(microphoneProblem(error));
     } finally {
       this.#recording = null;
       say($("record"), "Record ten seconds");

@@ -15,10 +15,11 @@ export class Live extends EventTarget {
   #quietwire = null;
   #figures = null;
   #volume = null;
-  #microphone = null; // the MediaStream, so that its light goes out at the end
+  #microphone = null; // the MediaStream
   #plot = new LatencyPlot($("latency"));
   #kind = "";
   #bypassed = false;
+  #change = 0; // counts changes of the microphone, for the same reason
   #run = 0; // counts starts: what an older one still awaits must not disturb the newer
 
   constructor(choice) {
@@ -103,7 +104,7 @@ export class Live extends EventTarget {
     if (!quietwire) return;
     this.#quietwire = null;
     this.#volume?.gain.setTargetAtTime(0, quietwire.context.currentTime, FADE_SECONDS / 3);
-    this.#microphone?.getTracks().forEach((track) => track.stop());
+    silence(this.#microphone);
     this.#figures.stop();
     const { context } = quietwire;
     await quietwire.stop();
@@ -206,15 +207,21 @@ export class Live extends EventTarget {
 
   async #changeMicrophone() {
     if (!this.#microphone) return;
-    const before = this.#microphone;
+    const run = this.#run;
+    const change = ++this.#change;
+    let microphone = null;
     try {
-      this.#microphone = await openMicrophone($("device").value);
+      microphone = await openMicrophone($("device").value);
+      if (run !== this.#run || change !== this.#change || !this.running) return silence(microphone);
+      this.#quietwire.replaceSource(microphone);
     } catch (error) {
-      return say($("problem"), microphoneProblem(error));
+      silence(microphone);
+      if (run === this.#run && change === this.#change) say($("problem"), microphoneProblem(error));
+      return;
     }
     say($("problem"), "");
-    this.#quietwire.replaceSource(this.#microphone);
-    before.getTracks().forEach((track) => track.stop());
+    silence(this.#microphone);
+    this.#microphone = microphone;
     this.#watchMicrophone();
   }
 
@@ -240,7 +247,12 @@ async function demoSource(context) {
   return new AudioBufferSourceNode(context, { buffer: await context.decodeAudioData(await answer.arrayBuffer()), loop: true });
 }
 
+// Its light goes out.
+function silence(microphone) {
+  microphone?.getTracks().forEach((track) => track.stop());
+}
+
 function discard(context, source) {
-  if (source instanceof MediaStream) source.getTracks().forEach((track) => track.stop());
+  if (source instanceof MediaStream) silence(source);
   context.close();
 }

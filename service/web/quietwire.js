@@ -89,9 +89,10 @@ export class Quietwire extends EventTarget {
 
   /** Go on with another microphone or node, without a new connection. */
   replaceSource(source) {
+    const node = source instanceof AudioNode ? source : new MediaStreamAudioSourceNode(this.context, { mediaStream: source });
     this.#source?.disconnect(this.#capture);
-    this.#source = source instanceof AudioNode ? source : new MediaStreamAudioSourceNode(this.context, { mediaStream: source });
-    this.#source.connect(this.#capture);
+    this.#source = node;
+    node.connect(this.#capture);
   }
 
   /** Change model, variant or attenuationLimitDb (0 is a bypass with the same delay) while the sound goes on. */

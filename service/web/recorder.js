@@ -9,7 +9,7 @@ const CHUNK_SECONDS = 0.1;
  * @param {number} seconds
  * @param {string} deviceId Empty for the default.
  * @param {(left: number) => void} progress Called with the seconds that are left.
- * @param {AbortSignal} signal Ends it early; what there is by then is kept.
+ * @param {AbortSignal} signal Ends it early; what there is by then is kept. Before it has begun, an AbortError.
  */
 export async function record(seconds, deviceId, progress, signal) {
   const context = openContext();
@@ -17,6 +17,7 @@ export async function record(seconds, deviceId, progress, signal) {
   try {
     microphone = await openMicrophone(deviceId);
     await Promise.all([context.resume(), context.audioWorklet.addModule(new URL("worklet.js", import.meta.url))]);
+    signal.throwIfAborted(); // while the microphone was asked for
     const chunkSamples = Math.round(CHUNK_SECONDS * context.sampleRate);
     const capture = new AudioWorkletNode(context, "quietwire-capture", {
       numberOfOutputs: 0,

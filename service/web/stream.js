@@ -19,7 +19,9 @@ export class EnhancementStream extends EventTarget {
   #sent = []; // messages whose output has not all come back: { start, length, done, time }
   #position = 0;
   #attempt = 0;
-  #openedAt = 0;
+  #everLive = false;
+  #liveSince = 0; // of this connection; 0 before its `ready`
+  #unsent = {}; // changes since the connection was asked for
   #timer = 0;
   #wanted = false;
   #failure = null;
@@ -51,7 +53,7 @@ export class EnhancementStream extends EventTarget {
     this.#position += samples.length;
     const backlog = this.#socket?.bufferedAmount ?? 0;
     if (this.state !== "live" || backlog > MAX_UNSENT_SECONDS * this.#options.sampleRate * 2) {
-      if (this.#openedAt) this.dropped += 1; // before the first connection there was nothing to lose
+      if (this.#everLive) this.dropped += 1; // before the first connection there was nothing to lose
       return false;
     }
     this.#sent.push({ start, length: samples.length, done: 0, time: performance.now() });
@@ -62,7 +64,12 @@ export class EnhancementStream extends EventTarget {
   /** Change model, variant or attenuationLimitDb from the next sample on; a reconnection keeps the choice. */
   configure(changes) {
     Object.assign(this.#options, changes);
-    if (this.state === "live") this.#socket.send(JSON.stringify({ type: "configure", ...wireNames(changes) }));
+    if (this.state === "live") this.#sendChanges(changes);
+    else Object.assign(this.#unsent, changes);
+  }
+
+  #sendChanges(changes) {
+    this.#socket.send(JSON.stringify({ type: "configure", ...wireNames(changes) }));
   }
 
   /** End the stream; gives the server's summary, or null when there was no connection. */
@@ -96,6 +103,8 @@ export class EnhancementStream extends EventTarget {
     this.#setState(state);
     this.#sent = [];
     this.#failure = null;
+    this.#liveSince = 0;
+    this.#unsent = {};
     const { sampleRate, model, variant, attenuationLimitDb, token, server } = this.#options;
     const url = new URL("ws/enhance", server);
     url.protocol = url.protocol.replace("http", "ws");
@@ -110,9 +119,11 @@ export class EnhancementStream extends EventTarget {
 
   #onText(message) {
     if (message.type === "ready") {
-      this.#openedAt = performance.now();
+      this.#everLive = true;
+      this.#liveSince = performance.now();
       this.ready = message;
       this.#setState("live");
+      if (Object.keys(this.#unsent).length > 0) this.#sendChanges(this.#unsent);
     } else if (message.type === "configured") {
       this.ready = message;
     } else if (message.type === "error") {
@@ -148,7 +159,7 @@ export class EnhancementStream extends EventTarget {
       this.#wanted = false;
       return this.#setState("failed", this.#failure);
     }
-    if (performance.now() - this.#openedAt > HEALTHY_MS) this.#attempt = 0;
+    if (this.#liveSince && performance.now() - this.#liveSince > HEALTHY_MS) this.#attempt = 0;
     const nominal = RETRY_MS[Math.min(this.#attempt++, RETRY_MS.length - 1)];
     const wait = nominal * (0.8 + 0.4 * Math.random()); // or all pages would come back to a restarted server at once
     this.#setState("reconnecting", { ...this.#failure, retryMs: wait });

@@ -64,7 +64,9 @@ def devices(monkeypatch):
     return module
 
 
-def test_the_microphone_is_enhanced_written_and_played(quietwire, running, devices, tmp_path):
+@pytest.mark.parametrize("rate", [48000.0, 96000.0])
+def test_the_microphone_is_enhanced_written_and_played(quietwire, running, devices, rate):
+    devices.query_devices = lambda kind: {"default_samplerate": rate}
     options = ("--url", running.url, "--seconds", 0.4, "--variant", "pruned", "--play")
     code, out, _ = quietwire("stream", *options)
     assert code == 0

@@ -192,3 +192,30 @@ def test_the_controls_have_names_and_the_phone_has_no_sideways_scrolling(page):
         assert until(lambda: page.run("return document.documentElement.scrollWidth")) == 390
     finally:
         page.driver.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
+
+
+SLOW_MICROPHONES = """
+const open = navigator.mediaDevices.getUserMedia.bind(navigator.mediaDevices);
+window.opened = [];
+navigator.mediaDevices.getUserMedia = async (wish) => {
+  const stream = await open(wish);
+  window.opened.push(stream);
+  await new Promise((resolve) => setTimeout(resolve, 300));
+  return stream;
+};
+"""
+CHANGE = "document.getElementById('device').dispatchEvent(new Event('change'));"
+OPEN = "return window.opened.filter((stream) => stream.getTracks().some((track) => track.readyState === 'live')).length"
+
+
+def test_changing_and_stopping_in_haste_leaves_no_microphone_open(page):
+    page.run(SLOW_MICROPHONES)
+    page.start("microphone")
+    page.run(CHANGE + CHANGE)
+    until(lambda: page.run("return window.opened.length") == 3)
+    until(lambda: page.run(OPEN) == 1)
+    page.run(CHANGE)
+    until(lambda: page.run("return window.opened.length") == 4)
+    page.click("#stop")
+    until(lambda: page.run(OPEN) == 0)
+    assert page.state == "idle"

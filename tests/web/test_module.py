@@ -59,6 +59,40 @@ import(new URL("web/playout.js", location)).then(({ PlayoutBuffer }) => {
   done({ worst, late: buffer.late, highest: Math.max(...buffered), heard: heard / rate });
 });
 """
+CONNECTIONS = """
+const [done] = arguments;
+import(new URL("web/stream.js", location)).then(({ EnhancementStream }) => {
+  const real = { WebSocket, setTimeout, random: Math.random, now: performance.now };
+  let clock = 1e6;
+  const sockets = [], waits = [], timers = [];
+  window.WebSocket = class {
+    static OPEN = 1;
+    readyState = 1;
+    sent = [];
+    constructor(url) { this.url = String(url); sockets.push(this); }
+    send(data) { this.sent.push(JSON.parse(data)); }
+  };
+  window.setTimeout = (work) => timers.push(work);
+  Math.random = () => 0.5;
+  performance.now = () => clock;
+  const stream = new EnhancementStream({ sampleRate: 16000 });
+  stream.addEventListener("state", ({ detail }) => detail.retryMs && waits.push(detail.retryMs));
+  const newest = () => sockets[sockets.length - 1];
+  const break_ = (seconds) => { clock += seconds * 1000; newest().onclose(); timers.pop()?.(); };
+  stream.open();
+  for (let i = 0; i < 6; i++) break_(10);
+  stream.configure({ variant: "pruned", model: "crn" });
+  stream.configure({ attenuationLimitDb: 0 });
+  newest().onmessage({ data: '{"type": "ready"}' });
+  const sent = newest().sent;
+  break_(60);
+  break_(10);
+  Object.assign(window, { WebSocket: real.WebSocket, setTimeout: real.setTimeout });
+  Object.assign(Math, { random: real.random });
+  delete performance.now;
+  done({ waits, sent, url: newest().url });
+});
+"""
 SINE_STEP = 0.5 * 2 * 3.1416 * 200 / 48000  # the steepest step of the sine itself
 
 
@@ -116,3 +150,11 @@ def test_play_out_that_runs_dry_fades_out_and_in_and_works_the_backlog_off(page)
 def test_what_came_out_is_audible(page):
     page.start("demo")
     until(lambda: page.run("return Number(document.getElementById('meter-out').ariaValueNow)") > -40)
+
+
+def test_connections_that_fail_are_tried_later_and_later_and_changes_meanwhile_are_sent(page):
+    found = page.driver.execute_async_script(CONNECTIONS)
+    assert found["waits"] == [500, 1000, 2000, 4000, 8000, 8000, 500, 1000]
+    assert found["sent"] == [{"type": "configure", "model": "crn", "variant": "pruned", "attenuation_limit_db": 0}]
+    assert "variant=pruned" in found["url"]
+    assert "attenuation_limit_db=0" in found["url"]
