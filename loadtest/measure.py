@@ -28,8 +28,8 @@ class Bars:
 
     Attributes:
         p99_ms: Highest 99th percentile of the latency that the server states, arrival to sending.
-        late_ms: Deadline of a chunk, by the same latency; none may be later. From outside twice that: a server that stands still
-            does not know how long a chunk has waited to be read.
+        late_ms: Deadline of a chunk, by the same latency; none may be later. From outside twice that: a server that
+            stands still does not know how long a chunk has waited to be read.
         tolerance: Largest difference from the single stream's audio, full scale being 1.
         generator_ms: Highest 99th percentile of the generator's own lateness; above it a step says nothing.
     """

@@ -30,7 +30,7 @@ def _sounddevice() -> Any:
 
 
 class Microphone:
-    """The default microphone, one channel at its own rate or 48 kHz, what is lower; recording starts with the first chunk asked for.
+    """The default microphone, one channel, at most at 48 kHz; recording starts with the first chunk asked for.
 
     Args:
         seconds: Length of the recording; 0 records until ``stop``.
