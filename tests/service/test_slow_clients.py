@@ -217,3 +217,15 @@ def test_a_refusal_in_the_middle_of_a_body_is_read_by_a_client_that_goes_on_for_
 
     with serve() as running:
         assert_refused(asyncio.run(send()), 415, "unsupported_media")
+
+
+def test_a_stop_waits_for_answers_that_are_being_read(serve):
+    async def stop(runtime):
+        with runtime.answer():
+            draining = asyncio.create_task(runtime.drain())
+            await asyncio.sleep(0.3)
+            assert not draining.done()
+        await asyncio.wait_for(draining, 5)
+
+    with serve(drain_seconds=60) as running:
+        asyncio.run(stop(running.runtime))
