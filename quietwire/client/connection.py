@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import Mapping
 from typing import Any
@@ -43,8 +44,12 @@ async def open_connection(address: Address, token: str | None, query: Mapping[st
     except (OSError, InvalidHandshake, InvalidURI, EOFError) as error:
         raise ConnectionLostError(f"No stream could be opened at {address.stream} ({error}).") from error
     try:
-        message = parse(await socket.recv())
+        async with asyncio.timeout(OPEN_SECONDS):
+            message = parse(await socket.recv())
         return socket, StreamInfo.parse(message)
+    except TimeoutError as error:
+        await socket.close()
+        raise ConnectionLostError(f"{address.stream} does not say that it is ready.") from error
     except ConnectionClosed as error:
         raise ConnectionLostError(f"{address.stream} closed the connection ({error}).") from error
     except BaseException:

@@ -5,6 +5,7 @@ import threading
 
 import numpy as np
 import pytest
+from websockets.asyncio.server import serve as serve_websockets
 
 from models.offline import enhance
 from quietwire import AsyncClient, Client, QuietwireError
@@ -162,6 +163,19 @@ def test_a_server_that_is_not_there_is_an_exception(url):
     with pytest.raises(ConnectionLostError) as lost, Client(url) as client, client.stream():
         pass
     assert lost.value.code == "connection_lost"
+
+
+def test_a_server_that_never_says_that_it_is_ready_is_given_up(monkeypatch):
+    monkeypatch.setattr("quietwire.client.connection.OPEN_SECONDS", 0.5)
+
+    async def work():
+        async with serve_websockets(lambda socket: socket.wait_closed(), "127.0.0.1", 0) as server:
+            port = server.sockets[0].getsockname()[1]
+            async with AsyncClient(f"http://127.0.0.1:{port}").stream():
+                pass
+
+    with pytest.raises(ConnectionLostError, match="ready"):
+        asyncio.run(work())
 
 
 @pytest.mark.parametrize("url", ["127.0.0.1:8000", "ftp://host", "nonsense", "ws://"])
