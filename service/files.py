@@ -29,7 +29,8 @@ Array = npt.NDArray[np.float32]
 Format = Literal["wav", "flac", "ogg"]
 
 MEDIA_TYPES: dict[Format, str] = {"wav": "audio/wav", "flac": "audio/flac", "ogg": "audio/ogg"}
-_WAV_SUBTYPES = {"PCM_16", "PCM_24", "PCM_32", "FLOAT", "DOUBLE"}
+_WAV_SUBTYPES = {"PCM_U8": 1, "PCM_16": 2, "PCM_24": 3, "PCM_32": 4, "FLOAT": 4, "DOUBLE": 8}  # and bytes of a sample
+WAV_BYTES = 2**32 - 4096  # of sound: its size is stated in 32 bits
 _BYTES = {"PCM_U8", "PCM_S8"}
 _ROUNDING = {
     "PCM_U8": np.float32(2**-8),
@@ -169,6 +170,8 @@ def enhance_file(
                 out.write(enhanced.T + rounding)
                 spent["encode"] += time.perf_counter() - clock
                 done += 0 if block is None else block.shape[1]
+                if format_ == "wav" and done * channels * _WAV_SUBTYPES[out.subtype] > WAV_BYTES:
+                    raise ServiceError("too_large", "The result would be larger than a WAV file can be: ask for flac.")
                 progress(done / rate)
     return FileReport(done / rate, rate, channels, **spent)
 

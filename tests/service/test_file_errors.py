@@ -250,3 +250,11 @@ def test_a_form_that_breaks_off_is_no_fault_of_the_server(serve, caplog, path):
     assert 'quietwire_errors_total{code="bad_request"} 1.0' in metrics
     assert 'quietwire_errors_total{code="internal"} 0.0' in metrics or 'code="internal"' not in metrics
     assert not [record for record in caplog.records if record.levelname == "ERROR"]
+
+
+def test_a_result_that_wav_cannot_hold_is_refused(running, monkeypatch):
+    monkeypatch.setattr("service.files.WAV_BYTES", 9600)
+    data = write(noise(0.2, channels=2), 16000, subtype="PCM_24")
+    assert_refused(post(running.http, data), 413, "too_large")
+    assert post(running.http, data, format="flac").status_code == 200
+    assert post(running.http, write(noise(0.2), 16000)).status_code == 200
