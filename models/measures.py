@@ -19,9 +19,7 @@ import numpy.typing as npt
 Array = npt.NDArray[np.float32]
 SAMPLE_RATE = 16000  # Hz
 MEASURES = ("pesq", "stoi", "estoi", "si_sdr")
-PESQ_SECONDS = (
-    20  # longest stretch: PESQ has room for 50 utterances, of at least 0.2 s with pauses of as much, and does not check
-)
+PESQ_SECONDS = 20  # longest stretch: PESQ has room for 50 utterances, at least 0.4 s each with their pause, and does not check
 PACKAGES = {"pesq": "pesq", "stoi": "pystoi", "estoi": "pystoi"}
 
 

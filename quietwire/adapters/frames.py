@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from models.offline import OfflineEnhancer
 from models.zoo import Variant
+from quietwire.client.pcm import to_int16
 from service.attenuation import AttenuationLimit
 from service.fifo import SampleFifo
 from service.resampling import StreamResampler
@@ -141,4 +142,4 @@ def decode(data: bytes | memoryview, channels: int) -> Array:
 
 def encode(audio: Array) -> bytes:
     """The inverse of ``decode``; rounded, and saturating."""
-    return np.clip(np.rint(audio.T * 32768), -32768, 32767).astype(np.int16).tobytes()
+    return to_int16(audio.T).tobytes()

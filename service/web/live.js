@@ -19,8 +19,8 @@ export class Live extends EventTarget {
   #plot = new LatencyPlot($("latency"));
   #kind = "";
   #bypassed = false;
-  #change = 0; // counts changes of the microphone, for the same reason
   #run = 0; // counts starts: what an older one still awaits must not disturb the newer
+  #change = 0; // counts changes of the microphone, for the same reason
 
   constructor(choice) {
     super();
