@@ -70,7 +70,7 @@ class WireEnhancer(FrameEnhancer):
         self._thread = LoopThread()
         self._arrival = threading.Condition()
         self._outgoing: asyncio.Queue[Samples | None] | None = None  # of the present stream
-        self._attempts, self._next_attempt = 0, 0.0  # in vain, and on the clock of ``time.monotonic``
+        self._wait, self._next_attempt = FIRST_WAIT, 0.0  # seconds, and on the clock of ``time.monotonic``
         self.late_samples = 0
         self.failure: Exception | None = None
         super().__init__(sample_rate, channels, 100.0, round(delay_ms / 1000 * sample_rate))
@@ -150,16 +150,15 @@ class WireEnhancer(FrameEnhancer):
                     log.warning("noise is not removed: %s", error)
                 self.failure = error
                 again = isinstance(error, QuietwireError) and error.retryable
-                wait = min(LONGEST_WAIT, FIRST_WAIT * 2**self._attempts) if again else float("inf")
-                self._next_attempt = time.monotonic() + wait
-                self._attempts += 1
+                self._next_attempt = time.monotonic() + (self._wait if again else float("inf"))
+                self._wait = min(LONGEST_WAIT, 2 * self._wait)
             self._outgoing = None
             self._arrival.notify_all()
 
     def _arrived(self, audio: Array, outgoing: asyncio.Queue[Samples | None]) -> None:
         with self._arrival:
             if outgoing is self._outgoing:  # not the rest of a stream that was given up
-                self.failure, self._attempts = None, 0
+                self.failure, self._wait = None, FIRST_WAIT
                 self._wet.append(audio)
                 self._received += audio.shape[1]
                 self._arrival.notify_all()

@@ -10,6 +10,7 @@ import pytest
 from models.offline import enhance
 from quietwire.adapters.frames import LocalEnhancer
 from quietwire.adapters.wire import WireEnhancer
+from quietwire.client import ConnectionLostError
 from quietwire.client.options import StreamOptions
 
 from ..service.client import noise, tones, until
@@ -182,6 +183,16 @@ def test_a_server_that_is_full_is_asked_again(serve, monkeypatch):
                 break
         assert enhancer.failure is None
         enhancer.close()
+
+
+def test_a_server_that_is_away_for_hours_is_still_asked(running):
+    enhancer = wire(running.http)
+    for _ in range(1100):
+        enhancer._outgoing = outgoing = asyncio.Queue()
+        enhancer._ended(ConnectionLostError("away"), outgoing)
+    assert enhancer._outgoing is None
+    assert 0 < enhancer._next_attempt - time.monotonic() <= 8
+    enhancer.close()
 
 
 def test_what_the_server_refuses_is_asked_for_once(running):
