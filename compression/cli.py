@@ -1,5 +1,5 @@
-"""The offline commands of `quietwire`: `train`, `export`, `compress`, `sweep`, `checkpoint`, `evaluate`, `report`
-and `picture`.
+"""The offline commands of `quietwire`: `train`, `export`, `compress`, `sweep`, `checkpoint`, `evaluate`,
+`conditions`, `report` and `picture`.
 
 torch and the other packages of the extra ``compression`` are imported when a command runs, so that `quietwire --help`
 works without them.
@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from compression.cli_compress import compress
+from compression.cli_conditions import conditions
 from compression.cli_options import (
     PROCESSORS,
     CacheOption,
@@ -34,6 +35,7 @@ from compression.cli_options import (
     ZooOption,
     progress_bar,
     require_extra,
+    system_path,
 )
 from compression.cli_report import report
 from compression.cli_sweep import sweep
@@ -46,7 +48,7 @@ from compression.errors import (
     ExtraMissingError,
     RecipeError,
 )
-from models.card import FAMILIES, VARIANTS, CardError, load_card
+from models.card import CardError, load_card
 from models.zoo import SHIPPED, ZooError
 
 if TYPE_CHECKING:
@@ -70,7 +72,7 @@ USER_ERRORS: tuple[type[Exception], ...] = (
 
 def register(app: typer.Typer) -> None:
     """Add the offline commands to an application."""
-    for command in (train, export, compress, sweep, checkpoint, evaluate, report, picture):
+    for command in (train, export, compress, sweep, checkpoint, evaluate, conditions, report, picture):
         app.command()(command)
 
 
@@ -197,13 +199,6 @@ def picture(
     from compression.picture import spectrograms
 
     spectrograms([noisy, enhanced], ["noisy", "enhanced"], target)
-
-
-def system_path(system: str, zoo: Path) -> Path:
-    """The file that a user means: a name in the zoo, else a path."""
-    if system in {f"{model}/{variant}" for model in FAMILIES for variant in VARIANTS}:
-        return zoo / f"{system}.onnx"
-    return Path(system)
 
 
 def _device(name: str) -> torch.device:

@@ -14,6 +14,7 @@ from rich import progress
 from rich.console import Console
 
 from compression.errors import ExtraMissingError
+from models.card import FAMILIES, VARIANTS
 
 PACKAGES = ("torch", "onnx", "pesq", "pystoi", "matplotlib")
 PROCESSORS = os.cpu_count() or 1
@@ -65,3 +66,10 @@ def progress_bar(label: str, total: int) -> Iterator[Callable[[], None]]:
     with progress.Progress(label, *columns, console=Console(stderr=True)) as bar:
         task = bar.add_task("", total=total)
         yield lambda: bar.advance(task)
+
+
+def system_path(system: str, zoo: Path) -> Path:
+    """The file that a user means: a name in the zoo, else a path."""
+    if system in {f"{model}/{variant}" for model in FAMILIES for variant in VARIANTS}:
+        return zoo / f"{system}.onnx"
+    return Path(system)
