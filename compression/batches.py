@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
+from compression.losses import beside_speech
 from models.network import StreamingNetwork
 
 Batch = tuple[Tensor, ...]  # noisy, clean and, where there is a teacher, its output; each [batch, samples]
@@ -25,17 +26,20 @@ class Taught:
         teacher: On their device, in evaluation mode.
         bfloat16: Its matrix products and convolutions in bfloat16.
         added: Share of its input that is let through beside its output.
+        hold: Seconds for which that is let through after speech; -1 for everywhere.
     """
 
     batches: Batches
     teacher: StreamingNetwork
     bfloat16: bool
     added: float = 0.0
+    hold: float = -1.0
 
     def __call__(self, seed: int, index: int) -> Batch:
         noisy, clean = self.batches(seed, index)
         with torch.no_grad(), torch.autocast(noisy.device.type, torch.bfloat16, enabled=self.bfloat16):
-            return noisy, clean, self.teacher(noisy).float().lerp(noisy, self.added)
+            output = self.teacher(noisy).float()
+        return noisy, clean, output.lerp(noisy, self.added * beside_speech(clean, self.hold))
 
 
 @dataclasses.dataclass(frozen=True)

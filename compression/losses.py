@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 from compression.perceptual import perceptual_losses
 
 COMPRESSION = 0.3
 RESOLUTIONS = ((512, 256), (256, 128))  # window and hop
+FRAME = 320  # samples in which speech is looked for
+FAINTEST = 1e-3  # power of a frame of speech, of the loudest one's
 
 
 def si_sdr(estimate: Tensor, target: Tensor) -> Tensor:
@@ -46,15 +50,29 @@ class LossWeights:
         disturbance: Of the loudness disturbance, in units of raw PESQ.
         intelligibility: Of 1 less the correlation of envelopes.
         residual: Share of the noise that the clean target of the spectral loss and of the ratio keeps.
+        hold: Seconds for which it is kept after speech; -1 for everywhere, also where there is none.
     """
 
     sdr: float = 1.0
     disturbance: float = 0.0
     intelligibility: float = 0.0
     residual: float = 0.0
+    hold: float = -1.0
 
 
 DEFAULT_WEIGHTS = LossWeights()
+
+
+def beside_speech(clean: Tensor, hold: float, rate: int = 16000) -> Tensor:
+    """1 where there is speech and for ``hold`` seconds after it, 0 elsewhere, ``[batch, samples]``; 1 everywhere for -1."""
+    if hold < 0:
+        return torch.ones_like(clean)
+    power = F.avg_pool1d(clean.square().unsqueeze(1), FRAME, ceil_mode=True)
+    loudest = power.amax(2, keepdim=True)
+    speech = ((power > FAINTEST * loudest) & (loudest > 0)).to(clean.dtype)
+    before = math.ceil(hold * rate / FRAME)
+    held = F.max_pool1d(F.pad(speech, (before, 1)), before + 2, 1)  # one frame ahead: where speech begins is not known so well
+    return F.interpolate(held, clean.shape[1], mode="linear", align_corners=True).squeeze(1)
 
 
 def enhancement_loss(
@@ -82,7 +100,7 @@ def enhancement_loss(
     """
     gain = 0.1 / noisy.square().mean(1, keepdim=True).sqrt().clamp(min=1e-5)
     estimate, noisy, clean = estimate * gain, noisy * gain, clean * gain
-    wanted = clean.lerp(noisy, weights.residual)
+    wanted = clean.lerp(noisy, weights.residual * beside_speech(clean, weights.hold))
     targets = [(1 - share, wanted), (share, example * gain)] if example is not None else [(1.0, wanted)]
     total = estimate.new_zeros(())
     for size, hop in RESOLUTIONS:

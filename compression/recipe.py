@@ -18,7 +18,7 @@ from models.network import StreamingNetwork
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
 
-LOSS_ENTRIES = ("sdr_weight", "disturbance_weight", "intelligibility_weight", "residual")
+LOSS_ENTRIES = ("sdr_weight", "disturbance_weight", "intelligibility_weight", "residual", "residual_hold")
 INHERITED = (*LOSS_ENTRIES, "batch", "seconds", "bfloat16")  # by [polish] from [training]
 ANY_LENGTH = {"length": "any"}  # metadata of a field whose list may have any length
 Settings = TypeVar("Settings", bound="DataclassInstance")
@@ -46,6 +46,7 @@ class TrainingSettings:
         intelligibility_weight: Of 1 less the correlation of envelopes.
         residual: Share of the noise that the output is to keep, as an amplitude: 0.03 is -30 dB. A small network that aims at
             silence takes weak speech away with the noise.
+        residual_hold: Seconds for which it is kept after speech; -1 for everywhere, also where nobody speaks.
         distillation: Share of the loss against the teacher's output, where there is a teacher.
         freeze_norm_after: Step from which (unless 0) normalisation uses its running statistics, as in serving. A network that
             knows absolute levels (``fcn``) learns faster so: the statistics of a small batch change with its levels. -1 for
@@ -69,6 +70,7 @@ class TrainingSettings:
     disturbance_weight: float = 0.0
     intelligibility_weight: float = 0.0
     residual: float = 0.0
+    residual_hold: float = -1.0
     distillation: float = 0.5
     freeze_norm_after: int = 0
     bfloat16: bool = False
@@ -86,6 +88,8 @@ class TrainingSettings:
             raise ValueError("distillation must lie between 0 and 1")
         if not 0 <= self.residual < 1:
             raise ValueError("residual must be at least 0 and below 1")
+        if self.residual_hold < 0 and self.residual_hold != -1:
+            raise ValueError("residual_hold must not be negative, or -1 for everywhere")
         if self.weight_decay < 0 or self.clip <= 0:
             raise ValueError("weight_decay must not be negative, and clip must be above 0")
         if min(self.sdr_weight, self.disturbance_weight, self.intelligibility_weight) < 0:
@@ -96,7 +100,7 @@ class TrainingSettings:
     @property
     def loss_weights(self) -> LossWeights:
         """Of the parts of the loss beside the spectral one, and what it aims at."""
-        return LossWeights(self.sdr_weight, self.disturbance_weight, self.intelligibility_weight, self.residual)
+        return LossWeights(*(getattr(self, name) for name in LOSS_ENTRIES))
 
 
 @dataclasses.dataclass(frozen=True)

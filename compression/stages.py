@@ -74,7 +74,7 @@ class Workshop:
     def lessons(self, training: TrainingSettings) -> Taught:
         """Training batches with the original's output as a second target, which keeps as much of the noise as is wanted."""
         added = max(0.0, (training.residual - self.residual) / (1 - self.residual))
-        return Taught(self.batches(training), self.original, training.bfloat16, added)
+        return Taught(self.batches(training), self.original, training.bfloat16, added, training.residual_hold)
 
     def loss(self, network: StreamingNetwork, training: TrainingSettings) -> float:
         """Validation loss of a network."""

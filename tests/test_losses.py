@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from compression.losses import LossWeights, compressed_spectrum, enhancement_loss, si_sdr
+from compression.losses import LossWeights, beside_speech, compressed_spectrum, enhancement_loss, si_sdr
 
 
 def signals(batch: int = 3, samples: int = 8000) -> tuple[torch.Tensor, torch.Tensor]:
@@ -64,6 +64,28 @@ def test_with_a_residual_the_best_estimate_keeps_that_share_of_the_noise(speech:
     example = clean + 0.4 * noise  # a teacher's output is given as it is wanted
     taught = enhancement_loss(example, clean + noise, clean, weights, example, 1.0).item()
     assert taught == pytest.approx(enhancement_loss(example, clean + noise, clean, example=example, share=1.0).item(), abs=1e-5)
+
+
+def test_a_residual_with_a_hold_is_kept_beside_speech_alone() -> None:
+    clean, noise = signals()
+    length = clean.shape[1]
+    speech = torch.zeros_like(clean)
+    speech[:, length // 4 : length // 2] = clean[:, length // 4 : length // 2]
+    kept = beside_speech(speech, 0.05)
+    assert kept.shape == clean.shape
+    assert (kept[:, length // 4 : length // 2 + 640] > 0.99).all()  # 40 ms of the hold, the rest of it is a ramp
+    assert not kept[:, : length // 4 - 960].any()
+    assert not kept[:, length // 2 + 2000 :].any()
+    assert not beside_speech(0 * clean, 5.0).any()
+    assert beside_speech(0 * clean, -1.0).all()
+
+    weights = LossWeights(residual=0.1, hold=0.05)
+    shares = (0.0, 0.05, 0.1, 0.2)
+    losses = [enhancement_loss(share * noise, noise, 0 * clean, weights).item() for share in shares]
+    assert losses == sorted(losses)
+    best = enhancement_loss(speech + 0.1 * kept * noise, speech + noise, speech, weights)
+    for other in (speech, speech + 0.1 * noise):
+        assert best < enhancement_loss(other, speech + noise, speech, weights)
 
 
 def test_quiet_recordings_count_as_much_as_loud_ones() -> None:
