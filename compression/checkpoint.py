@@ -87,7 +87,7 @@ def compact(content: dict[str, Any]) -> dict[str, Any]:
             return value.to(torch.bfloat16)
         return value
 
-    return {**content, "weights": None, "optimizer": shrink(content["optimizer"])}
+    return {**content, "weights": None, "state": None, "optimizer": shrink(content["optimizer"])}
 
 
 def training_facts(path: Path) -> dict[str, Any]:

@@ -118,7 +118,7 @@ def train(
     recordings, valid = open_recordings(training, validation, valid_share, where)
 
     def batches(numbers: TrainingSettings) -> tuple[Batches, Batches]:
-        return mixer(recordings, settings.mixing, numbers.batch, numbers.seconds), valid
+        return mixer(recordings, settings.mixing, *numbers.examples), valid
 
     folder, deadline = run or Path("runs") / recipe.stem, math.inf if minutes is None else time.monotonic() + 60 * minutes
     trainer = Trainer(settings, *batches(settings.training), folder, where, resume_from, mixers=mixers)

@@ -7,6 +7,7 @@ import tomllib
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from compression.audio import SAMPLE_RATE
 from compression.errors import RecipeError
 from compression.losses import LossWeights
 from compression.mixing import MixingSettings
@@ -19,7 +20,8 @@ if TYPE_CHECKING:
     from _typeshed import DataclassInstance
 
 LOSS_ENTRIES = ("sdr_weight", "disturbance_weight", "intelligibility_weight", "residual", "residual_hold")
-INHERITED = (*LOSS_ENTRIES, "batch", "seconds", "bfloat16")  # by [polish] from [training]
+INHERITED = (*LOSS_ENTRIES, "batch", "seconds", "stretches", "bfloat16")  # by [polish] from [training]
+HOP = max(Crn.hop, Fcn.hop)  # samples
 ANY_LENGTH = {"length": "any"}  # metadata of a field whose list may have any length
 Settings = TypeVar("Settings", bound="DataclassInstance")
 
@@ -34,7 +36,9 @@ class TrainingSettings:
         cooldown: Last steps, over which the learning rate falls linearly to zero.
         warmup: First steps, over which it rises.
         batch: Examples a step.
-        seconds: Length of an example.
+        seconds: Length of an example, or of its stretch.
+        stretches: Steps over which an example goes on, the network's state carried from one to the next: what a network hears
+            after ten seconds costs no more than what it hears in the first. A share of ``batch`` is in each stretch.
         learning_rate: Between warm-up and cooldown.
         weight_decay: Share of the learning rate by which weights are drawn to zero.
         muon: Weight matrices are trained by Muon, the rest by AdamW, which otherwise trains all.
@@ -60,6 +64,7 @@ class TrainingSettings:
     warmup: int = 500
     batch: int = 8
     seconds: float = 2.0
+    stretches: int = 1
     learning_rate: float = 1e-3
     weight_decay: float = 0.01
     muon: bool = False
@@ -78,6 +83,10 @@ class TrainingSettings:
     def __post_init__(self) -> None:
         if min(self.steps, self.batch, self.validate_every) < 1:
             raise ValueError("steps, batch and validate_every must be at least 1")
+        if self.stretches < 1 or self.batch % self.stretches:
+            raise ValueError("stretches must be at least 1, and batch a multiple of it")
+        if self.stretches > 1 and round(self.seconds * SAMPLE_RATE) % HOP:
+            raise ValueError("seconds must be a multiple of 0.01 where stretches is above 1")
         if not 0 <= self.cooldown <= self.steps:
             raise ValueError("cooldown must lie between 0 and steps")
         if not 0.25 <= self.seconds <= 60:
@@ -96,6 +105,11 @@ class TrainingSettings:
             raise ValueError("sdr_weight, disturbance_weight and intelligibility_weight must not be negative")
         if not 0 < self.learning_rate < 1 or not 0 <= self.average < 1:
             raise ValueError("learning_rate must lie between 0 and 1, average between 0 and 1")
+
+    @property
+    def examples(self) -> tuple[int, float]:
+        """How many examples begin at a step, and their length in seconds."""
+        return self.batch // self.stretches, self.seconds * self.stretches
 
     @property
     def loss_weights(self) -> LossWeights:

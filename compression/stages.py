@@ -68,8 +68,8 @@ class Workshop:
 
     def batches(self, training: TrainingSettings, seconds: float | None = None) -> Batches:
         """Training batches; of so many seconds altogether where these are given."""
-        count = training.batch if seconds is None else max(1, round(seconds / training.seconds))
-        return mixer(self.recordings, self.mixing, count, training.seconds)
+        count, length = training.examples
+        return mixer(self.recordings, self.mixing, count if seconds is None else max(1, round(seconds / length)), length)
 
     def lessons(self, training: TrainingSettings) -> Taught:
         """Training batches with the original's output as a second target, which keeps as much of the noise as is wanted."""

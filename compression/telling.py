@@ -5,6 +5,10 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from compression.recipe import TrainingSettings
 
 
 def say(text: str) -> None:
@@ -24,3 +28,34 @@ def ticker(label: str) -> Callable[[int, int], None]:
             say(f"{label}: {done} of {total}, {(now - start) / done * (total - done) / 60:.1f} min left")
 
     return tick
+
+
+class Progress:
+    """One line with rates and the time left, every ten seconds."""
+
+    def __init__(self, settings: TrainingSettings, step: int) -> None:
+        self.settings, self.first = settings, step
+        self.start = self.shown = time.monotonic()
+        self.losses: list[float] = []
+
+    @property
+    def elapsed(self) -> float:
+        return time.monotonic() - self.start
+
+    def mean_loss(self) -> float:
+        mean = sum(self.losses) / max(1, len(self.losses))
+        self.losses.clear()
+        return mean
+
+    def show(self, step: int, loss: float) -> None:
+        self.losses.append(loss)
+        if time.monotonic() - self.shown < 10:
+            return
+        self.shown = time.monotonic()
+        pace = (step - self.first) / self.elapsed
+        left = (self.settings.steps - step) / pace
+        recent = sum(self.losses[-50:]) / len(self.losses[-50:])
+        say(
+            f"step {step}/{self.settings.steps}  loss {recent:.3f}  {pace:.2f} steps/s  "
+            f"{pace * self.settings.batch * self.settings.seconds:.1f} h of mixtures per hour  {left / 3600:.1f} h left"
+        )

@@ -6,8 +6,6 @@ import copy
 import dataclasses
 import json
 import signal
-import sys
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -22,6 +20,8 @@ from compression.errors import CheckpointError
 from compression.losses import DEFAULT_WEIGHTS, LossWeights, enhancement_loss, si_sdr
 from compression.optimizer import Optimizers
 from compression.recipe import LOSS_ENTRIES, Recipe, TrainingSettings
+from compression.stretches import Listener, Stretched
+from compression.telling import Progress, say
 from models.network import StreamingNetwork
 
 VALIDATION_SEED = 7
@@ -82,13 +82,15 @@ class Trainer:
         network: StreamingNetwork | None = None,
         mixers: int = 0,
     ) -> None:
-        self.settings, self.train, self.valid, self.folder, self.device = recipe.training, train, valid, folder, device
-        self.mixers = mixers
+        self.settings, self.valid, self.folder, self.device, self.mixers = recipe.training, valid, folder, device, mixers
         torch.manual_seed(self.settings.seed)
         self.hyperparameters = recipe.network
         start = recipe.build() if network is None else network
         self.network = copy.deepcopy(start).to(device)
         self.average = copy.deepcopy(start).to(device)  # once on a device, a parametrized network cannot be copied
+        stretches = self.settings.stretches
+        self.train = Stretched(train, stretches, start.delay) if stretches > 1 else train
+        self.listen = Listener(stretches)
         self.optimizer = Optimizers(self.network, self.settings.learning_rate, self.settings.weight_decay, self.settings.muon)
         self.step, self.hours, self.best = 0, 0.0, float("inf")
         try:
@@ -114,6 +116,8 @@ class Trainer:
         self.network.load_state_dict(content["weights"] or content["average"])
         self.optimizer.load_state_dict(content["optimizer"])
         self.step, self.hours, self.best = content["step"], content["hours"], content["best"]
+        state = content.get("state")
+        self.listen.state = None if state is None else state.to(self.device)
         former = {name: content["settings"].get(name, default) for name, default in LOSS_DEFAULTS.items()}
         if former != {name: getattr(self.settings, name) for name in LOSS_DEFAULTS}:
             self.best = float("inf")  # of another loss: it says nothing about this one
@@ -126,6 +130,7 @@ class Trainer:
             "weights": self.network.state_dict(),
             "average": self.average.state_dict(),
             "optimizer": self.optimizer.state_dict(),
+            "state": self.listen.state,
             "step": self.step,
             "hours": self.hours,
             "best": self.best,
@@ -137,7 +142,7 @@ class Trainer:
         Returns:
             Whether all is done and nobody asked to stop.
         """
-        progress = _Progress(self.settings, self.step)
+        progress = Progress(self.settings, self.step)
         batches = series(self.train, self.settings.seed, range(self.step, self.settings.steps), self.mixers)
         with _stop_on_sigint() as stopped:
             while self.step < self.settings.steps and not stopped() and progress.elapsed < budget_seconds:
@@ -151,10 +156,9 @@ class Trainer:
 
     def _step(self, batch: Batch) -> float:
         self.optimizer.set_learning_rate(learning_rate(self.settings, self.step))
-        noisy, clean, *example = batch
         self._set_training_mode()
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.settings.bfloat16):
-            estimate = self.network(noisy)
+            estimate, (noisy, clean, *example) = self.listen(self.network, batch, self.step)
         weights, share = self.settings.loss_weights, self.settings.distillation
         loss = enhancement_loss(estimate.float(), noisy, clean, weights, example[0] if example else None, share)
         self.optimizer.zero_grad()
@@ -186,7 +190,7 @@ class Trainer:
             else:
                 kept.copy_(newest)
 
-    def _validate(self, progress: _Progress, batches: int) -> None:
+    def _validate(self, progress: Progress, batches: int) -> None:
         scores = validate(self.average, self.valid, batches, self.settings.loss_weights)
         improved = scores["loss"] < self.best
         self.best = min(self.best, scores["loss"])
@@ -199,39 +203,7 @@ class Trainer:
         if improved:
             save_checkpoint(self.folder / "best.pt", content)
         text = f"validation: loss {scores['loss']:.3f}, SI-SDR {scores['si_sdr']:.2f} dB ({scores['si_sdr_gain']:+.2f})"
-        print(f"step {self.step}: {text}{', best so far' if improved else ''}", file=sys.stderr)
-
-
-class _Progress:
-    """One line with rates and the time left, every ten seconds."""
-
-    def __init__(self, settings: TrainingSettings, step: int) -> None:
-        self.settings, self.first = settings, step
-        self.start = self.shown = time.monotonic()
-        self.losses: list[float] = []
-
-    @property
-    def elapsed(self) -> float:
-        return time.monotonic() - self.start
-
-    def mean_loss(self) -> float:
-        mean = sum(self.losses) / max(1, len(self.losses))
-        self.losses.clear()
-        return mean
-
-    def show(self, step: int, loss: float) -> None:
-        self.losses.append(loss)
-        if time.monotonic() - self.shown < 10:
-            return
-        self.shown = time.monotonic()
-        pace = (step - self.first) / self.elapsed
-        left = (self.settings.steps - step) / pace
-        recent = sum(self.losses[-50:]) / len(self.losses[-50:])
-        print(
-            f"step {step}/{self.settings.steps}  loss {recent:.3f}  {pace:.2f} steps/s  "
-            f"{pace * self.settings.batch * self.settings.seconds:.1f} h of mixtures per hour  {left / 3600:.1f} h left",
-            file=sys.stderr,
-        )
+        say(f"step {self.step}: {text}{', best so far' if improved else ''}")
 
 
 @contextmanager
@@ -242,7 +214,7 @@ def _stop_on_sigint() -> Iterator[Callable[[], bool]]:
     def handle(signum: int, frame: object) -> None:
         requested.append(signum)
         signal.signal(signal.SIGINT, former)
-        print("stopping after this step; the checkpoint will be saved", file=sys.stderr)
+        say("stopping after this step; the checkpoint will be saved")
 
     former = signal.signal(signal.SIGINT, handle)
     try:

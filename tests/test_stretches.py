@@ -1,0 +1,117 @@
+"""Examples that go on over several steps."""
+
+import signal
+from pathlib import Path
+
+import pytest
+import torch
+
+from compression.checkpoint import compact, load_checkpoint
+from compression.mixing import MixingSettings
+from compression.recipe import Recipe, TrainingSettings, build_network
+from compression.stretches import Listener, Stretched
+from compression.train import Trainer
+
+SMALL = {"family": "crn", "channels": 4, "subband_channels": 4, "subband_units": [4], "fullband_units": [4], "depth": 1}
+STRETCH = 4800  # samples
+
+
+def examples(seed: int, index: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """Two examples of two stretches that begin at a step."""
+    generator = torch.Generator().manual_seed(1000 * seed + index + 10)
+    clean = 0.1 * torch.randn(2, 2 * STRETCH, generator=generator)
+    return clean + 0.1 * torch.randn(2, 2 * STRETCH, generator=generator), clean
+
+
+def test_half_of_the_rows_begin_at_a_step_and_the_others_go_on() -> None:
+    batches, delay = Stretched(examples, 2, 160), 160
+    for step in (6, 7):
+        begun, going = (slice(0, 2), slice(2, 4)) if step % 2 == 0 else (slice(2, 4), slice(0, 2))
+        for kind, rows in enumerate(batches(3, step)):
+            assert rows.shape == (4, STRETCH + delay)
+            assert torch.equal(rows[begun, delay:], examples(3, step)[kind][:, :STRETCH])
+            assert not rows[begun, :delay].any()
+            assert torch.equal(rows[going], examples(3, step - 1)[kind][:, STRETCH - delay :])
+
+
+@pytest.mark.parametrize("network", [SMALL, {"family": "fcn", "filters": [3, 3]}])
+def test_stretches_are_heard_as_the_whole_example_is(network: dict[str, object]) -> None:
+    torch.manual_seed(1)
+    built = build_network(network).eval()
+    batches, listen = Stretched(examples, 2, built.delay), Listener(2)
+    heard, wanted = [], []
+    with torch.no_grad():
+        for step in range(6):
+            estimate, (_, clean) = listen(built, batches(0, step), step)
+            heard.append(estimate)
+            wanted.append(clean)
+        for begun in (2, 3):
+            rows = slice(0, 2) if begun % 2 == 0 else slice(2, 4)
+            noisy, clean = examples(0, begun)
+            together = torch.cat([heard[begun][rows], heard[begun + 1][rows]], 1)
+            assert together[:, built.delay :] == pytest.approx(built(noisy)[:, : -built.delay].numpy(), abs=1e-5)
+            aligned = torch.cat([wanted[begun][rows], wanted[begun + 1][rows]], 1)
+            assert torch.equal(aligned[:, built.delay :], clean[:, : -built.delay])
+
+
+def test_whole_examples_are_made_once() -> None:
+    made = []
+    batches = Stretched(lambda seed, index: made.append(index) or examples(seed, index), 2, 160)
+    for step in range(4):
+        batches(0, step)
+    assert made == [0, -1, 1, 2, 3]
+
+
+def recipe(**numbers: object) -> Recipe:
+    usual = {"steps": 6, "cooldown": 2, "warmup": 2, "batch": 4, "seconds": 0.3, "stretches": 2, "validate_every": 4}
+    return Recipe(dict(SMALL), TrainingSettings(**(usual | numbers)), MixingSettings())
+
+
+def trained(folder: Path, draw=examples) -> Trainer:
+    torch.set_num_threads(1)
+    trainer = Trainer(recipe(), draw, examples, folder, torch.device("cpu"))
+    trainer.run(validation_batches=1)
+    return trainer
+
+
+def test_a_stopped_run_goes_on_within_its_examples(tmp_path: Path) -> None:
+    def interrupted(seed: int, index: int) -> tuple[torch.Tensor, torch.Tensor]:
+        if index == 2:
+            signal.raise_signal(signal.SIGINT)
+        return examples(seed, index)
+
+    whole = trained(tmp_path / "whole")
+    assert trained(tmp_path / "cut", interrupted).step == 3
+    resumed = trained(tmp_path / "cut")
+    assert resumed.step == 6
+    for name, value in whole.network.state_dict().items():
+        assert torch.equal(value, resumed.network.state_dict()[name]), name
+    kept = load_checkpoint(tmp_path / "cut/checkpoint.pt")
+    assert torch.equal(kept["state"], whole.listen.state)
+    assert compact(kept)["state"] is None
+
+
+class Forgetful(Listener):
+    def __call__(self, network, batch, step):
+        self.state = None
+        return super().__call__(network, batch, step)
+
+
+def test_what_came_before_changes_what_is_learned(tmp_path: Path) -> None:
+    one, other = trained(tmp_path / "one"), Trainer(recipe(), examples, examples, tmp_path / "other", torch.device("cpu"))
+    other.listen = Forgetful(2)
+    other.run(validation_batches=1)
+    assert not torch.equal(one.network.mask.weight, other.network.mask.weight)
+
+
+@pytest.mark.parametrize(
+    ("numbers", "named"), [({"stretches": 0}, "stretches"), ({"batch": 3}, "batch"), ({"seconds": 0.303}, "seconds")]
+)
+def test_stretches_that_cannot_be_are_refused(numbers: dict[str, object], named: str) -> None:
+    with pytest.raises(ValueError, match=named):
+        recipe(**numbers)
+
+
+def test_a_batch_is_made_of_the_examples_that_begin() -> None:
+    assert TrainingSettings(batch=8, seconds=1.0, stretches=4).examples == (2, 4.0)
+    assert TrainingSettings(batch=8, seconds=1.0).examples == (8, 1.0)
