@@ -109,10 +109,20 @@ def enhancement_loss(
             target_magnitude, target_spectrum = compressed_spectrum(target, size, hop)
             total = total + part * 35 * (magnitude - target_magnitude).square().mean()
             total = total + part * 30 * (spectrum - target_spectrum).square().mean()
+    return total + _heard(estimate, clean, targets, weights)
+
+
+def _heard(estimate: Tensor, clean: Tensor, targets: list[tuple[float, Tensor]], weights: LossWeights) -> Tensor:
+    """The terms that need speech: a sum over the examples that have some, over the number of all."""
     audible = clean.square().mean(1) > 1e-6
-    ratio = sum(part * (sdr(estimate, target) / 10).clamp(max=3.0) for part, target in targets)
-    heard = -weights.sdr * ratio
+    if not audible.any():
+        return estimate.new_zeros(())
+    # cut out, not masked afterwards: what is not defined for silence would still have a gradient that is none
+    rows = estimate[audible]
+    heard = torch.zeros(len(rows), device=rows.device)
+    for part, target in targets:
+        heard = heard - weights.sdr * part * (sdr(rows, target[audible]) / 10).clamp(max=3.0)
     if weights.disturbance or weights.intelligibility:
-        disturbance, unintelligible = perceptual_losses(estimate, clean)
+        disturbance, unintelligible = perceptual_losses(rows, clean[audible])
         heard = heard + weights.disturbance * disturbance + weights.intelligibility * unintelligible
-    return total + torch.where(audible, heard, 0.0).mean()
+    return heard.sum() / len(estimate)

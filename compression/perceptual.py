@@ -87,8 +87,8 @@ def _correlation(estimate: Tensor, clean: Tensor) -> Tensor:
     correlation = product / (processed.norm(dim=3) * reference.norm(dim=3)).clamp(min=1e-6)
     power = clean.sum(1).unfold(1, SEGMENT, SEGMENT_STEP).mean(2)
     speech = (power > 1e-3 * power.amax(1, keepdim=True)).float()
-    mean: Tensor = (correlation.mean(1) * speech).sum(1) / speech.sum(1)
-    return mean
+    mean: Tensor = (correlation.mean(1) * speech).sum(1) / speech.sum(1).clamp(min=1)
+    return torch.where(speech.any(1), mean, 1.0)  # nothing to be understood where all speech lies past the last segment
 
 
 @functools.cache

@@ -11,19 +11,22 @@ if TYPE_CHECKING:
     from compression.recipe import TrainingSettings
 
 
+EVERY = 10.0  # seconds between two lines
+
+
 def say(text: str) -> None:
     """A line of progress."""
     print(text, file=sys.stderr, flush=True)
 
 
 def ticker(label: str) -> Callable[[int, int], None]:
-    """A function of ``(done, total)`` that prints a line with the time left every ten seconds."""
+    """A function of ``(done, total)`` that prints a line with the time left now and then."""
     start = time.monotonic()
     shown = [start]
 
     def tick(done: int, total: int) -> None:
         now = time.monotonic()
-        if done and now - shown[0] >= 10:
+        if done and now - shown[0] >= EVERY:
             shown[0] = now
             say(f"{label}: {done} of {total}, {(now - start) / done * (total - done) / 60:.1f} min left")
 
@@ -31,7 +34,7 @@ def ticker(label: str) -> Callable[[int, int], None]:
 
 
 class Progress:
-    """One line with rates and the time left, every ten seconds."""
+    """A line with rates and the time left, now and then."""
 
     def __init__(self, settings: TrainingSettings, step: int) -> None:
         self.settings, self.first = settings, step
@@ -47,9 +50,9 @@ class Progress:
         self.losses.clear()
         return mean
 
-    def show(self, step: int, loss: float) -> None:
+    def show(self, step: int, loss: float, left_out: int) -> None:
         self.losses.append(loss)
-        if time.monotonic() - self.shown < 10:
+        if time.monotonic() - self.shown < EVERY:
             return
         self.shown = time.monotonic()
         pace = (step - self.first) / self.elapsed
@@ -58,4 +61,5 @@ class Progress:
         say(
             f"step {step}/{self.settings.steps}  loss {recent:.3f}  {pace:.2f} steps/s  "
             f"{pace * self.settings.batch * self.settings.seconds:.1f} h of mixtures per hour  {left / 3600:.1f} h left"
+            + (f"  {left_out} steps left out: their gradients were not finite" if left_out else "")
         )

@@ -93,6 +93,7 @@ class Trainer:
         self.listen = Listener(stretches)
         self.optimizer = Optimizers(self.network, self.settings.learning_rate, self.settings.weight_decay, self.settings.muon)
         self.step, self.hours, self.best = 0, 0.0, float("inf")
+        self.left_out = 0  # steps whose gradient was not finite, since this run was opened
         try:
             folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
@@ -147,7 +148,7 @@ class Trainer:
         with _stop_on_sigint() as stopped:
             while self.step < self.settings.steps and not stopped() and progress.elapsed < budget_seconds:
                 loss = self._step(next(batches))
-                progress.show(self.step, loss)
+                progress.show(self.step, loss, self.left_out)
                 if self.step % self.settings.validate_every == 0 or self.step == self.settings.steps:
                     self._validate(progress, validation_batches)
             asked = stopped()
@@ -166,6 +167,8 @@ class Trainer:
         norm = torch.nn.utils.clip_grad_norm_(self.network.parameters(), self.settings.clip)
         if torch.isfinite(norm):
             self.optimizer.step()
+        else:
+            self.left_out += 1
         self.step += 1
         self.hours += noisy.numel() / self.network.sample_rate / 3600
         self._update_average()
@@ -195,7 +198,7 @@ class Trainer:
         improved = scores["loss"] < self.best
         self.best = min(self.best, scores["loss"])
         rates = {"train_loss": progress.mean_loss(), "learning_rate": learning_rate(self.settings, self.step)}
-        row = {"step": self.step, "hours": self.hours, **rates, **scores}
+        row = {"step": self.step, "hours": self.hours, "left_out": self.left_out, **rates, **scores}
         with (self.folder / "log.jsonl").open("a") as log:
             log.write(json.dumps({key: round(value, 6) for key, value in row.items()}) + "\n")
         content = self.content()

@@ -94,11 +94,30 @@ def test_quiet_recordings_count_as_much_as_loud_ones() -> None:
     assert losses[0] == pytest.approx(losses[1], rel=0.02)
 
 
-def test_a_silent_target_gives_a_finite_loss_and_gradient() -> None:
-    _, noise = signals()
-    estimate = (0.1 * noise).clone().requires_grad_()
-    loss = enhancement_loss(estimate, noise, torch.zeros_like(noise))
-    loss.backward()
+HEARD = LossWeights(sdr=4.0, disturbance=1.0, intelligibility=8.0, residual=0.03, hold=0.3)
+
+
+@pytest.mark.parametrize("weights", [LossWeights(), HEARD])
+@pytest.mark.parametrize("speech", [slice(0, 0), slice(0, 100), slice(8, 9), slice(7900, 8000), slice(7999, 8000)])
+def test_an_example_with_little_speech_or_none_leaves_loss_and_gradient_finite(weights: LossWeights, speech: slice) -> None:
+    clean, noise = signals()
+    here = torch.ones_like(clean)
+    here[1] = 0
+    here[1, speech] = 1
+    estimate = (0.5 * noise).requires_grad_()
+    loss = enhancement_loss(estimate, here * clean + noise, here * clean, weights)
+    torch.autograd.backward(loss)
     assert torch.isfinite(loss)
     assert torch.isfinite(estimate.grad).all()
-    assert loss > enhancement_loss(0 * noise, noise, torch.zeros_like(noise))
+    assert estimate.grad[1].abs().max() > 0
+
+
+@pytest.mark.parametrize("weights", [LossWeights(), HEARD])
+def test_an_example_without_speech_does_not_change_what_the_others_are_told(weights: LossWeights) -> None:
+    clean, noise = signals()
+    alone = (0.5 * noise[:1]).clone().requires_grad_()
+    torch.autograd.backward(enhancement_loss(alone, (clean + noise)[:1], clean[:1], weights))
+    mixed = (0.5 * noise[:2]).clone().requires_grad_()
+    silence = torch.cat([clean[:1], torch.zeros_like(clean[:1])])
+    torch.autograd.backward(enhancement_loss(mixed, silence + noise[:2], silence, weights))
+    torch.testing.assert_close(2 * mixed.grad[:1], alone.grad, atol=1e-5, rtol=1e-4)

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from compression import telling
 from compression.batches import Batch, Taught
 from compression.checkpoint import compact, load_checkpoint, load_network, save_checkpoint, training_facts
 from compression.errors import CheckpointError
@@ -190,3 +191,19 @@ def test_statistics_of_a_trained_network_can_stay_from_the_first_step(tmp_path: 
     before = dict(Trainer(settings, batches, batches, tmp_path, CPU).network.named_buffers())
     for name, value in trained(tmp_path, settings).network.named_buffers():
         assert torch.equal(value, before[name]), name
+
+
+def test_a_step_that_would_destroy_the_weights_is_left_out_and_told(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(seed: int, index: int) -> Batch:
+        noisy, clean = batches(seed, index)
+        return (noisy, clean * float("nan")) if seed == 1 and index == 3 else (noisy, clean)
+
+    monkeypatch.setattr(telling, "EVERY", 0.0)
+    trainer = trained(tmp_path, draw=broken)
+    assert trainer.left_out == 1
+    assert all(torch.isfinite(value).all() for value in trainer.average.state_dict().values())
+    assert "1 steps left out: their gradients were not finite" in capsys.readouterr().err
+    rows = [json.loads(line) for line in (tmp_path / "log.jsonl").read_text().splitlines()]
+    assert rows[-1]["left_out"] == 1
