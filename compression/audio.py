@@ -32,12 +32,14 @@ def read_mono(path: Path) -> npt.NDArray[np.float32]:
     """A file as mono float32 ``[samples]`` at 16 kHz, whatever its rate and channels.
 
     Raises:
-        CorpusError: The file cannot be decoded.
+        CorpusError: The file cannot be decoded, or holds samples that are not finite.
     """
     try:
         audio, rate = soundfile.read(path, dtype="float32", always_2d=True)
     except soundfile.LibsndfileError as error:
         raise CorpusError(f"{path} cannot be decoded ({error}): remove or convert it") from error
+    if not np.isfinite(audio).all():
+        raise CorpusError(f"{path} holds samples that are no finite numbers: remove or repair it")
     mono: npt.NDArray[np.float32] = audio.mean(axis=1)
     if rate != SAMPLE_RATE:
         import soxr  # only here, so that training on 16 kHz material needs torch, numpy and soundfile alone

@@ -86,11 +86,13 @@ def choose_recordings(folder: Path, count: int) -> list[Array]:
     Raises:
         CorpusError: The folder has none, or one of them cannot be decoded.
     """
-    found = [audio for path in find_audio(folder) if len(audio := read_mono(path)) >= SHORTEST * SAMPLE_RATE and audio.any()]
+    longest, shortest = round(SECONDS * SAMPLE_RATE), SHORTEST * SAMPLE_RATE
+    begun = (read_mono(path)[:longest] for path in find_audio(folder))
+    found = [audio for audio in begun if len(audio) >= shortest and audio.any()]
     if not found:
         raise CorpusError(f"no recording below {folder} has {SHORTEST:g} seconds: longer ones are needed")
     places = np.linspace(0, len(found) - 1, min(count, len(found))).round().astype(int)
-    return [found[place][: round(SECONDS * SAMPLE_RATE)] for place in places]
+    return [found[place] for place in places]
 
 
 def at_level(audio: Array, level_dbfs: float) -> Array:

@@ -37,6 +37,9 @@ class Stretched:
     recent: dict[tuple[int, int], Batch] = dataclasses.field(default_factory=dict, compare=False, repr=False)
 
     def __call__(self, seed: int, index: int) -> Batch:
+        over = [key for key in self.recent if key[0] != seed or not index - self.stretches < key[1] <= index]
+        for key in over:
+            del self.recent[key]
         groups = []
         for group in range(self.stretches):
             behind = (index - group) % self.stretches
@@ -44,10 +47,8 @@ class Stretched:
         return tuple(torch.cat(rows) for rows in zip(*groups, strict=True))
 
     def _examples(self, seed: int, begun: int) -> Batch:
-        """Those that began at a step; kept as long as they go on."""
+        """Those that began at a step."""
         if (seed, begun) not in self.recent:
-            while len(self.recent) >= self.stretches:
-                del self.recent[next(iter(self.recent))]
             self.recent[seed, begun] = self.whole(seed, begun)
         return self.recent[seed, begun]
 

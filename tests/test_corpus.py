@@ -104,3 +104,9 @@ def test_the_cache_is_used_until_the_files_change(tmp_path: Path, capsys: pytest
     assert Corpus.load(folder, CPU, by_folder=False, cache=cache).lengths.tolist() == [16000, 32000]
     cache.write_bytes(b"no archive")
     assert Corpus.load(folder, CPU, by_folder=False, cache=cache).lengths.tolist() == [16000, 32000]
+
+
+def test_samples_that_are_not_finite_are_refused(tmp_path: Path) -> None:
+    soundfile.write(tmp_path / "a.wav", np.array([0.1, np.nan, 0.2], np.float32), 16000, subtype="FLOAT")
+    with pytest.raises(CorpusError, match="finite"):
+        read_mono(tmp_path / "a.wav")

@@ -54,12 +54,20 @@ def test_stretches_are_heard_as_the_whole_example_is(network: dict[str, object])
             assert torch.equal(aligned[:, built.delay :], clean[:, : -built.delay])
 
 
-def test_whole_examples_are_made_once() -> None:
+@pytest.mark.parametrize("stretches", [2, 3, 4])
+@pytest.mark.parametrize("first", [0, 5, 57710])
+def test_whole_examples_are_made_once(stretches: int, first: int) -> None:
     made = []
-    batches = Stretched(lambda seed, index: made.append(index) or examples(seed, index), 2, 160)
-    for step in range(4):
+
+    def whole(seed: int, index: int) -> tuple[torch.Tensor]:
+        made.append(index)
+        return (torch.zeros(1, 480 * stretches),)
+
+    batches = Stretched(whole, stretches, 160)
+    for step in range(first, first + 10):
         batches(0, step)
-    assert made == [0, -1, 1, 2, 3]
+    assert sorted(made) == list(range(first - stretches + 1, first + 10))
+    assert len(batches.recent) == stretches
 
 
 def recipe(**numbers: object) -> Recipe:
