@@ -6,7 +6,6 @@ Means over pairs do not show either. Recordings are taken at several levels, sin
 from __future__ import annotations
 
 import dataclasses
-import json
 import math
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -14,8 +13,9 @@ from pathlib import Path
 import numpy as np
 
 from compression.audio import SAMPLE_RATE, find_audio, read_mono
-from compression.errors import CorpusError, EvaluationError
+from compression.errors import CorpusError
 from compression.evaluate import Enhance
+from compression.result import write_json
 from models.measures import Array, wide_band_pesq
 
 LEVELS_DBFS = (-45.0, -28.0, -10.0)  # RMS of a recording; lower where its peak would pass full scale
@@ -74,10 +74,7 @@ class Conditions:
         Raises:
             EvaluationError: The file cannot be written.
         """
-        try:
-            path.write_text(json.dumps(dataclasses.asdict(self), indent=2) + "\n")
-        except OSError as error:
-            raise EvaluationError(f"{path} cannot be written: {error.strerror}") from error
+        write_json(path, dataclasses.asdict(self))
 
 
 def choose_recordings(folder: Path, count: int) -> list[Array]:

@@ -93,10 +93,19 @@ class Result:
             "by_snr": {f"{snr:g}": figures(part) for snr, part in self.by_snr().items()},
             "rows": [dataclasses.asdict(pair) for pair in self.pairs],
         }
-        try:
-            path.write_text(json.dumps(content, indent=2, allow_nan=False) + "\n")
-        except OSError as error:
-            raise EvaluationError(f"{path} cannot be written: {error.strerror}") from error
+        write_json(path, content)
+
+
+def write_json(path: Path, content: dict[str, Any]) -> None:
+    """Write figures, all of them finite.
+
+    Raises:
+        EvaluationError: The file cannot be written.
+    """
+    try:
+        path.write_text(json.dumps(content, indent=2, allow_nan=False) + "\n")
+    except OSError as error:
+        raise EvaluationError(f"{path} cannot be written: {error.strerror}") from error
 
 
 def score(values: Sequence[float]) -> Score:
