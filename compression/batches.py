@@ -10,11 +10,28 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from compression.losses import beside_speech
+from compression.residual import NONE, Residual
 from models.network import StreamingNetwork
 
 Batch = tuple[Tensor, ...]  # noisy, clean and, where there is a teacher, its output; each [batch, samples]
 Batches = Callable[[int, int], Batch]  # of a seed and an index, the same batch at every call
+
+
+@dataclasses.dataclass(frozen=True)
+class Aimed:
+    """Batches with what is wanted of the network, speech and a residual of the noise, in the third place.
+
+    Attributes:
+        batches: Of whole examples ``(noisy, clean)`` and, where there is a teacher, its output.
+        residual: It.
+    """
+
+    batches: Batches
+    residual: Residual
+
+    def __call__(self, seed: int, index: int) -> Batch:
+        noisy, clean, *example = self.batches(seed, index)
+        return noisy, clean, clean.lerp(noisy, self.residual.shares(noisy, clean)), *example
 
 
 @dataclasses.dataclass(frozen=True)
@@ -25,21 +42,23 @@ class Taught:
         batches: Of ``(noisy, clean)``.
         teacher: On their device, in evaluation mode.
         bfloat16: Its matrix products and convolutions in bfloat16.
-        added: Share of its input that is let through beside its output.
-        hold: Seconds for which that is let through after speech; -1 for everywhere.
+        wanted: Residual that its output is to have.
+        kept: Residual that it was trained to keep; what is missing of it is let through beside its output.
     """
 
     batches: Batches
     teacher: StreamingNetwork
     bfloat16: bool
-    added: float = 0.0
-    hold: float = -1.0
+    wanted: Residual = NONE
+    kept: Residual = NONE
 
     def __call__(self, seed: int, index: int) -> Batch:
         noisy, clean = self.batches(seed, index)
         with torch.no_grad(), torch.autocast(noisy.device.type, torch.bfloat16, enabled=self.bfloat16):
             output = self.teacher(noisy).float()
-        return noisy, clean, output.lerp(noisy, self.added * beside_speech(clean, self.hold))
+        kept = self.kept.shares(noisy, clean)
+        missing = (self.wanted.shares(noisy, clean) - kept).clamp(min=0) / (1 - kept)
+        return noisy, clean, output.lerp(noisy, missing)
 
 
 @dataclasses.dataclass(frozen=True)

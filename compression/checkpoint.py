@@ -14,6 +14,7 @@ from torch import Tensor
 
 from compression.errors import CheckpointError
 from compression.recipe import build_network
+from compression.residual import NONE, Residual
 from models.network import StreamingNetwork
 
 Array = npt.NDArray[np.float32]
@@ -88,6 +89,12 @@ def compact(content: dict[str, Any]) -> dict[str, Any]:
         return value
 
     return {**content, "weights": None, "state": None, "optimizer": shrink(content["optimizer"])}
+
+
+def trained_residual(facts: dict[str, Any]) -> Residual:
+    """What a network of ``training_facts`` was trained to keep of the noise: the last training decides."""
+    last = facts["settings"].get("polish", facts["settings"])
+    return Residual(last.get("residual", NONE.share), last.get("residual_hold", NONE.hold))
 
 
 def training_facts(path: Path) -> dict[str, Any]:

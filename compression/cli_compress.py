@@ -64,7 +64,7 @@ def compress(
         raise typer.BadParameter(f"{min(unknown)!r} is not one of {', '.join(MADE)}", param_hint="--only")
     import torch
 
-    from compression.checkpoint import load_network, training_facts
+    from compression.checkpoint import load_network, trained_residual, training_facts
     from compression.compress import make_variants
     from compression.compress_recipe import check_reachable, load_compress_recipe
     from compression.sources import Sources
@@ -88,7 +88,7 @@ def compress(
         minutes,
         mixers,
         pruned_from,
-        facts["settings"].get("residual", 0.0),
+        trained_residual(facts),
     )
     try:
         cards = make_variants(shop, recipe, zoo, facts, only.split(","))

@@ -53,7 +53,7 @@ def sweep(
     require_extra()
     import torch
 
-    from compression.checkpoint import load_network, training_facts
+    from compression.checkpoint import load_network, trained_residual, training_facts
     from compression.compress_recipe import load_compress_recipe
     from compression.report_files import prepare_folder
     from compression.sources import Sources
@@ -69,8 +69,8 @@ def sweep(
     training = Sources(speech, noise, pairs, cache, rooms)
     validation = Sources(valid_speech, valid_noise, valid_pairs, cache and cache / "valid")
     folder = run or Path("runs") / settings.stem
-    kept = facts["settings"].get("residual", 0.0)
-    shop = open_workshop(original, recipe.mixing, training, validation, valid_share, folder, minutes, mixers, residual=kept)
+    kept = trained_residual(facts)
+    shop = open_workshop(original, recipe.mixing, training, validation, valid_share, folder, minutes, mixers, kept=kept)
     try:
         cards = make_sweep(shop, sweep_points(shop, recipe), out, facts)
     except StoppedError as stop:

@@ -25,7 +25,8 @@ from compression.packing import byte_account
 from compression.pruning_stages import prune_in_rounds
 from compression.quantization import choose_plan, measure_sensitivity, output_distance
 from compression.sharing import fine_tunable, settled
-from compression.stages import Outcome, Record, Stage, Workshop, fingerprint, run_stage, save_record
+from compression.stage_record import Record, fingerprint, save_record
+from compression.stages import Outcome, Stage, Workshop, run_stage
 from compression.telling import say, ticker
 from models.card import VARIANTS, VariantCard, VariantName, load_card
 from models.network import StreamingNetwork

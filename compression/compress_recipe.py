@@ -18,9 +18,10 @@ from compression.groups import widths, with_widths
 from compression.mixing import MixingSettings
 from compression.pruning import choose, schedule
 from compression.quantization import HALF, WIDTHS, Plan, plan_bytes, stored_bytes
-from compression.recipe import TrainingSettings, fine_settings_from, read_tables, settings_from
+from compression.recipe import TrainingSettings, fine_settings_from
 from compression.recurrent_layers import recurrent_layers, without_layers
 from compression.sweep_settings import SweepSettings
+from compression.tables import read_tables, settings_from
 from models.crn import Crn
 from models.network import StreamingNetwork
 

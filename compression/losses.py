@@ -3,18 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
-import math
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
 from compression.perceptual import perceptual_losses
 
 COMPRESSION = 0.3
 RESOLUTIONS = ((512, 256), (256, 128))  # window and hop
-FRAME = 320  # samples in which speech is looked for
-FAINTEST = 1e-3  # power of a frame of speech, of the loudest one's
 
 
 def si_sdr(estimate: Tensor, target: Tensor) -> Tensor:
@@ -43,36 +39,20 @@ def compressed_spectrum(x: Tensor, size: int, hop: int) -> tuple[Tensor, Tensor]
 
 @dataclasses.dataclass(frozen=True)
 class LossWeights:
-    """What counts beside the spectral loss, and what it aims at.
+    """What counts beside the spectral loss.
 
     Attributes:
         sdr: Of the signal-to-distortion ratio, in bel.
         disturbance: Of the loudness disturbance, in units of raw PESQ.
         intelligibility: Of 1 less the correlation of envelopes.
-        residual: Share of the noise that the clean target of the spectral loss and of the ratio keeps.
-        hold: Seconds for which it is kept after speech; -1 for everywhere, also where there is none.
     """
 
     sdr: float = 1.0
     disturbance: float = 0.0
     intelligibility: float = 0.0
-    residual: float = 0.0
-    hold: float = -1.0
 
 
 DEFAULT_WEIGHTS = LossWeights()
-
-
-def beside_speech(clean: Tensor, hold: float, rate: int = 16000) -> Tensor:
-    """1 where there is speech and for ``hold`` seconds after it, 0 elsewhere, ``[batch, samples]``; 1 everywhere for -1."""
-    if hold < 0:
-        return torch.ones_like(clean)
-    power = F.avg_pool1d(clean.square().unsqueeze(1), FRAME, ceil_mode=True)
-    loudest = power.amax(2, keepdim=True)
-    speech = ((power > FAINTEST * loudest) & (loudest > 0)).to(clean.dtype)
-    before = math.ceil(hold * rate / FRAME)
-    held = F.max_pool1d(F.pad(speech, (before, 1)), before + 2, 1)  # one frame ahead: where speech begins is not known so well
-    return F.interpolate(held, clean.shape[1], mode="linear", align_corners=True).squeeze(1)
 
 
 def enhancement_loss(
@@ -80,7 +60,9 @@ def enhancement_loss(
     noisy: Tensor,
     clean: Tensor,
     weights: LossWeights = DEFAULT_WEIGHTS,
+    wanted: Tensor | None = None,
     example: Tensor | None = None,
+    *,
     share: float = 0.5,
 ) -> Tensor:
     """Mean over the batch of a spectral loss, the signal-to-distortion ratio and, where weighted, perceptual terms.
@@ -93,15 +75,16 @@ def enhancement_loss(
     Args:
         estimate: Output of the network that learns.
         noisy: Its input.
-        clean: What it should give.
+        clean: Speech alone.
         weights: Of the parts.
-        example: What its teacher gives: a second target of the spectral loss and of the ratio (distillation).
+        wanted: Target of the spectral loss and of the ratio, such as speech with a residual of the noise; None for ``clean``.
+        example: What its teacher gives: a second such target (distillation).
         share: Of the second target in these.
     """
     gain = 0.1 / noisy.square().mean(1, keepdim=True).sqrt().clamp(min=1e-5)
-    estimate, noisy, clean = estimate * gain, noisy * gain, clean * gain
-    wanted = clean.lerp(noisy, weights.residual * beside_speech(clean, weights.hold))
-    targets = [(1 - share, wanted), (share, example * gain)] if example is not None else [(1.0, wanted)]
+    estimate, clean = estimate * gain, clean * gain
+    first = clean if wanted is None else wanted * gain
+    targets = [(1 - share, first), (share, example * gain)] if example is not None else [(1.0, first)]
     total = estimate.new_zeros(())
     for size, hop in RESOLUTIONS:
         magnitude, spectrum = compressed_spectrum(estimate, size, hop)

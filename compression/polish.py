@@ -13,13 +13,14 @@ from pathlib import Path
 
 import torch
 
-from compression.batches import Batches
+from compression.batches import Aimed, Batches
 from compression.checkpoint import load_checkpoint, load_network, save_checkpoint
 from compression.folding import unfold_normalisation
 from compression.optimizer import Optimizers
 from compression.recipe import Recipe, TrainingSettings
 from compression.sharing import fine_tunable, settled
-from compression.stages import VALIDATION_BATCHES, fingerprint
+from compression.stage_record import fingerprint
+from compression.stages import VALIDATION_BATCHES
 from compression.telling import say
 from compression.train import Trainer, validate
 
@@ -61,7 +62,7 @@ def polish(
     trainer = Trainer(ready, *batches, folder, device, network=fine_tunable(network, {}), mixers=mixers)
     if not trainer.run(VALIDATION_BATCHES, budget_seconds):
         return None
-    before = validate(network.to(device), batches[1], VALIDATION_BATCHES, settings.loss_weights)
+    before = validate(network.to(device), Aimed(batches[1], settings.kept), VALIDATION_BATCHES, settings.loss_weights)
     best, shaped = load_checkpoint(folder / "best.pt"), fine_tunable(network, {})
     if best["best"] >= before["loss"]:
         say(f"the polish made nothing better: validation loss {before['loss']:.4f} → {best['best']:.4f}")

@@ -9,6 +9,7 @@ from typing import cast
 
 import torch
 
+from compression.batches import Aimed
 from compression.checkpoint import load_network
 from compression.compress_recipe import CompressRecipe, PruningSettings
 from compression.errors import CompressionError
@@ -18,7 +19,8 @@ from compression.pruning import choose
 from compression.recipe import TrainingSettings
 from compression.recurrent_layers import least_important, without_layers
 from compression.sharing import fine_tunable, settled
-from compression.stages import Outcome, Record, Stage, Workshop, run_stage
+from compression.stage_record import Record
+from compression.stages import Outcome, Stage, Workshop, run_stage
 from compression.standing_in import Moments, hand_over, measure_moments, rank
 from compression.telling import ticker
 from models.crn import Crn
@@ -79,14 +81,14 @@ def layers_stage(shop: Workshop, settings: PruningSettings, training: TrainingSe
     original = cast("Crn", shop.original)
 
     def plan() -> Record:
-        lessons = shop.lessons(training)
+        lessons = Aimed(shop.lessons(training), training.kept)
         drawn = [lessons(IMPORTANCE_SEED, batch) for batch in range(settings.importance_batches)]
 
         def loss(network: Crn) -> float:
             with torch.no_grad():
                 parts = [
-                    enhancement_loss(network(noisy), noisy, clean, training.loss_weights, example, training.distillation)
-                    for noisy, clean, example in drawn
+                    enhancement_loss(network(noisy), noisy, clean, training.loss_weights, *targets, share=training.distillation)
+                    for noisy, clean, *targets in drawn
                 ]
             return torch.stack(parts).mean().item()
 

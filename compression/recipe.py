@@ -3,27 +3,23 @@
 from __future__ import annotations
 
 import dataclasses
-import tomllib
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any
 
 from compression.audio import SAMPLE_RATE
 from compression.errors import RecipeError
 from compression.losses import LossWeights
 from compression.mixing import MixingSettings
 from compression.perceptual import SHORTEST_EXAMPLE
+from compression.residual import Residual
+from compression.tables import read_tables, settings_from
 from models.crn import Crn, CrnConfig
 from models.fcn import Fcn, FcnConfig
 from models.network import StreamingNetwork
 
-if TYPE_CHECKING:
-    from _typeshed import DataclassInstance
-
 LOSS_ENTRIES = ("sdr_weight", "disturbance_weight", "intelligibility_weight", "residual", "residual_hold")
 INHERITED = (*LOSS_ENTRIES, "batch", "seconds", "stretches", "bfloat16")  # by [polish] from [training]
 HOP = max(Crn.hop, Fcn.hop)  # samples
-ANY_LENGTH = {"length": "any"}  # metadata of a field whose list may have any length
-Settings = TypeVar("Settings", bound="DataclassInstance")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -113,8 +109,13 @@ class TrainingSettings:
 
     @property
     def loss_weights(self) -> LossWeights:
-        """Of the parts of the loss beside the spectral one, and what it aims at."""
-        return LossWeights(*(getattr(self, name) for name in LOSS_ENTRIES))
+        """Of the parts of the loss beside the spectral one."""
+        return LossWeights(self.sdr_weight, self.disturbance_weight, self.intelligibility_weight)
+
+    @property
+    def kept(self) -> Residual:
+        """What the output is to keep of the noise."""
+        return Residual(self.residual, self.residual_hold)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -189,49 +190,6 @@ def load_recipe(path: Path) -> Recipe:
     return recipe
 
 
-def read_tables(path: Path) -> dict[str, Any]:
-    """The tables of a settings file.
-
-    Raises:
-        RecipeError: It is missing or is not TOML.
-    """
-    try:
-        return tomllib.loads(path.read_text())
-    except OSError as error:
-        raise RecipeError(f"{path} cannot be read: {error.strerror}") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise RecipeError(f"{path} is not valid TOML: {error}") from error
-
-
-def settings_from(kind: type[Settings], table: Any, name: str) -> Settings:
-    """A dataclass from a TOML table, every entry of the same kind as its default.
-
-    A list has as many values as its default, or any number where the field's metadata are ``ANY_LENGTH``.
-
-    Raises:
-        TypeError: Not a table, or an entry of another kind.
-        ValueError: An entry that is unknown or out of range; the message names the table.
-    """
-    if not isinstance(table, dict):
-        raise TypeError(f"{name} must be a table: write [{name}]")
-    defaults = {field.name: field.default for field in dataclasses.fields(kind)}
-    free = {field.name for field in dataclasses.fields(kind) if field.metadata == ANY_LENGTH}
-    entries = {}
-    for key, value in table.items():
-        if key not in defaults:
-            raise ValueError(f"unknown entry {key!r} in [{name}]; use {', '.join(defaults)}")
-        entries[key] = tuple(value) if isinstance(value, list) else value
-        like: Any = defaults[key]
-        if key in free and isinstance(entries[key], tuple):
-            like = like[:1] * len(entries[key])
-        if not _alike(entries[key], like):
-            raise TypeError(f"{key} in [{name}] must be of the kind of {_shown(defaults[key])}, not {_shown(entries[key])}")
-    try:
-        return kind(**entries)
-    except ValueError as error:
-        raise ValueError(f"[{name}]: {error}") from error
-
-
 def fine_settings_from(table: Any, name: str, usual: dict[str, Any] | None = None) -> TrainingSettings:
     """Numbers of a training over scales, as of centroids: no weight decay, unless the table says so.
 
@@ -246,15 +204,3 @@ def fine_settings_from(table: Any, name: str, usual: dict[str, Any] | None = Non
     """
     usual = {"weight_decay": 0.0} | (usual or {})
     return settings_from(TrainingSettings, usual | table if isinstance(table, dict) else table, name)
-
-
-def _alike(value: Any, default: Any) -> bool:
-    if isinstance(default, tuple):
-        return isinstance(value, tuple) and len(value) == len(default) and all(map(_alike, value, default))
-    if isinstance(default, float):
-        return isinstance(value, int | float) and not isinstance(value, bool)
-    return type(value) is type(default)
-
-
-def _shown(value: Any) -> Any:
-    return list(value) if isinstance(value, tuple) else repr(value)

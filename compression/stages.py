@@ -8,7 +8,6 @@ needs no second measurement and a parametrized network no pickle.
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 import json
 import math
 import time
@@ -18,20 +17,21 @@ from typing import Any
 
 import torch
 
-from compression.batches import Batches, Taught
+from compression.batches import Aimed, Batches, Taught
 from compression.checkpoint import load_checkpoint
-from compression.errors import CheckpointError, CompressionError
+from compression.errors import CheckpointError
 from compression.losses import LossWeights
 from compression.mixing import MixingSettings
 from compression.recipe import Recipe, TrainingSettings
+from compression.residual import NONE, Residual
 from compression.sources import Recordings, mixer
+from compression.stage_record import Record, find_record, fingerprint, save_record
 from compression.telling import say
 from compression.train import Trainer, validate
 from models.network import StreamingNetwork
 
 CPU = torch.device("cpu")
 VALIDATION_BATCHES = 16
-Record = dict[str, Any]
 
 
 class StoppedError(Exception):
@@ -51,8 +51,8 @@ class Workshop:
         deadline: Time of ``time.monotonic`` at which to stop.
         mixers: Processes that make batches while a network is trained.
         pruned_from: Checkpoint of a pruned network whose training goes on, instead of a cut of ``original``.
-        residual: Share of the noise that ``original`` was trained to keep.
-        losses: Of ``original`` over the validation batches, by weights of the loss; filled as needed.
+        kept: Residual that ``original`` was trained to keep.
+        losses: Of ``original`` over the validation batches, by what is measured; filled as needed.
     """
 
     original: StreamingNetwork
@@ -63,8 +63,8 @@ class Workshop:
     deadline: float = math.inf
     mixers: int = 0
     pruned_from: Path | None = None
-    residual: float = 0.0
-    losses: dict[LossWeights, float] = dataclasses.field(default_factory=dict)
+    kept: Residual = NONE
+    losses: dict[tuple[LossWeights, Residual], float] = dataclasses.field(default_factory=dict)
 
     def batches(self, training: TrainingSettings, seconds: float | None = None) -> Batches:
         """Training batches; of so many seconds altogether where these are given."""
@@ -73,19 +73,18 @@ class Workshop:
 
     def lessons(self, training: TrainingSettings) -> Taught:
         """Training batches with the original's output as a second target, which keeps as much of the noise as is wanted."""
-        added = max(0.0, (training.residual - self.residual) / (1 - self.residual))
-        return Taught(self.batches(training), self.original, training.bfloat16, added, training.residual_hold)
+        return Taught(self.batches(training), self.original, training.bfloat16, training.kept, self.kept)
 
     def loss(self, network: StreamingNetwork, training: TrainingSettings) -> float:
         """Validation loss of a network."""
-        return validate(network, self.valid, VALIDATION_BATCHES, training.loss_weights)["loss"]
+        return validate(network, Aimed(self.valid, training.kept), VALIDATION_BATCHES, training.loss_weights)["loss"]
 
     def original_loss(self, training: TrainingSettings) -> float:
         """Validation loss of ``original``."""
-        weights = training.loss_weights
-        if weights not in self.losses:
-            self.losses[weights] = self.loss(self.original, training)
-        return self.losses[weights]
+        measured = training.loss_weights, training.kept
+        if measured not in self.losses:
+            self.losses[measured] = self.loss(self.original, training)
+        return self.losses[measured]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -138,8 +137,9 @@ def run_stage(shop: Workshop, stage: Stage) -> Outcome:
     path = shop.folder / stage.name / "stage.json"
     training = {**dataclasses.asdict(stage.training), "steps": stage.steps}
     settings = {**stage.settings, "training": training, "mixing": dataclasses.asdict(shop.mixing)}
-    inputs = json.loads(json.dumps({"stage": stage.name, "parent": fingerprint(stage.parent), "settings": settings}))
-    record = _found(path, inputs)
+    networks = {"parent": fingerprint(stage.parent), "teacher": fingerprint(shop.original)}
+    inputs = json.loads(json.dumps({"stage": stage.name, **networks, "settings": settings}))
+    record = find_record(path, inputs)
     if "figures" not in record and time.monotonic() >= shop.deadline:
         raise StoppedError(f"stopped before {stage.name}")
     if record is inputs:
@@ -165,39 +165,6 @@ def run_stage(shop: Workshop, stage: Stage) -> Outcome:
     return Outcome(path, record, network)
 
 
-def _found(path: Path, inputs: Record) -> Record:
-    """The record in a folder, or the inputs themselves where there is none."""
-    if not path.exists():
-        return inputs
-    try:
-        record: Record = json.loads(path.read_text())
-        former = {key: record[key] for key in inputs}
-        former["settings"] = completed(former["settings"])
-    except (OSError, KeyError, TypeError, ValueError) as error:
-        raise CompressionError(f"{path} is damaged: remove the folder {path.parent}") from error
-    if former["parent"] != inputs["parent"]:
-        raise CompressionError(f"{path.parent} was made from another network: use another --run or remove it")
-    if former["settings"] != inputs["settings"]:
-        changed = _difference(former["settings"], inputs["settings"])
-        raise CompressionError(f"{path.parent} was made with another {changed}: use another --run or remove it")
-    return record
-
-
-def completed(settings: Record) -> Record:
-    """Settings that were written down before some entry of their training was known, with its default."""
-    training = settings.get("training", {})
-    return settings | {"training": dataclasses.asdict(TrainingSettings()) | training} if training else settings
-
-
-def _difference(former: Any, now: Any) -> str:
-    """Path of the first entry that differs."""
-    for key in {**former, **now}:
-        if former.get(key) != now.get(key):
-            nested = isinstance(former.get(key), dict) and isinstance(now.get(key), dict)
-            return f"{key}.{_difference(former[key], now[key])}" if nested else str(key)
-    raise AssertionError("the same")
-
-
 def _train(shop: Workshop, stage: Stage, network: StreamingNetwork, folder: Path) -> Record:
     """Train to the end, and say how much that was."""
     recipe = Recipe({"family": network.family, **network.hyperparameters()}, stage.training, shop.mixing)
@@ -219,22 +186,6 @@ def _load_best(network: StreamingNetwork, path: Path, before: float) -> None:
     if content["best"] > before:
         say(f"{path.parent}: no better for the training ({content['best']:.4f} at best), so what it began with stays")
         network.load_state_dict(own)
-
-
-def save_record(path: Path, record: Record) -> None:
-    """Write in one move."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_suffix(".tmp")
-    temporary.write_text(json.dumps(record, indent=1) + "\n")
-    temporary.replace(path)
-
-
-def fingerprint(network: StreamingNetwork) -> str:
-    """SHA-256 of a network's family, widths and weights."""
-    total = hashlib.sha256(json.dumps([network.family, network.hyperparameters()]).encode())
-    for name, value in network.state_dict().items():
-        total.update(name.encode() + value.detach().cpu().contiguous().numpy().tobytes())
-    return total.hexdigest()
 
 
 def _sizes(network: StreamingNetwork, original: StreamingNetwork) -> dict[str, float]:

@@ -14,7 +14,8 @@ from typing import Any
 from compression.compress import how_made
 from compression.errors import CompressionError
 from compression.export import to_onnx, write_variant
-from compression.stages import Outcome, StoppedError, Workshop, completed, fingerprint
+from compression.stage_record import completed, fingerprint
+from compression.stages import Outcome, StoppedError, Workshop
 from compression.sweep_points import Point
 from compression.telling import say
 from models.card import CardError, VariantCard, load_card

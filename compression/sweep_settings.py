@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 
-from compression.recipe import ANY_LENGTH, TrainingSettings
+from compression.recipe import TrainingSettings
+from compression.tables import ANY_LENGTH
 
 
 @dataclasses.dataclass(frozen=True)

@@ -14,7 +14,8 @@ import torch
 from compression.kernel_pruning import surviving, zero
 from compression.recipe import TrainingSettings
 from compression.sharing import share_uniformly
-from compression.stages import Outcome, Record, Stage, Workshop, run_stage
+from compression.stage_record import Record
+from compression.stages import Outcome, Stage, Workshop, run_stage
 from compression.sweep_settings import SweepSettings, shortened
 from models.fcn import Fcn
 from models.network import StreamingNetwork

@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from compression.batches import Batch, Batches, series
+from compression.batches import Aimed, Batch, Batches, series
 from compression.checkpoint import load_checkpoint, save_checkpoint
 from compression.errors import CheckpointError
 from compression.losses import DEFAULT_WEIGHTS, LossWeights, enhancement_loss, si_sdr
@@ -38,14 +38,14 @@ def learning_rate(settings: TrainingSettings, step: int) -> float:
 def validate(
     network: StreamingNetwork, batches: Batches, count: int, weights: LossWeights = DEFAULT_WEIGHTS
 ) -> dict[str, float]:
-    """Mean loss, SI-SDR and SI-SDR improvement in dB over fixed mixtures."""
+    """Mean loss, SI-SDR and SI-SDR improvement in dB over fixed mixtures ``(noisy, clean)`` or ``(noisy, clean, wanted)``."""
     losses, ratios, gains = [], [], []
     network.eval()
     with torch.no_grad():
         for index in range(count):
-            noisy, clean = batches(VALIDATION_SEED, index)
+            noisy, clean, *wanted = batches(VALIDATION_SEED, index)
             estimate = network(noisy)
-            losses.append(enhancement_loss(estimate, noisy, clean, weights))
+            losses.append(enhancement_loss(estimate, noisy, clean, weights, *wanted))
             audible = clean.square().mean(1) > 1e-10
             ratios.append(si_sdr(estimate, clean)[audible])
             gains.append((si_sdr(estimate, clean) - si_sdr(noisy, clean))[audible])
@@ -59,7 +59,7 @@ class Trainer:
     Args:
         recipe: Network and numbers.
         train: Batches; those with a third tensor are a teacher's examples.
-        valid: Batches for validation.
+        valid: Batches for validation, of ``(noisy, clean)``.
         folder: Where the run is kept; a run found there is resumed.
         device: Where to train.
         initial: Checkpoint to go on from when the folder has none.
@@ -82,14 +82,15 @@ class Trainer:
         network: StreamingNetwork | None = None,
         mixers: int = 0,
     ) -> None:
-        self.settings, self.valid, self.folder, self.device, self.mixers = recipe.training, valid, folder, device, mixers
+        self.settings, self.folder, self.device, self.mixers = recipe.training, folder, device, mixers
+        self.valid, aimed = Aimed(valid, self.settings.kept), Aimed(train, self.settings.kept)
         torch.manual_seed(self.settings.seed)
         self.hyperparameters = recipe.network
         start = recipe.build() if network is None else network
         self.network = copy.deepcopy(start).to(device)
         self.average = copy.deepcopy(start).to(device)  # once on a device, a parametrized network cannot be copied
         stretches = self.settings.stretches
-        self.train = Stretched(train, stretches, start.delay) if stretches > 1 else train
+        self.train = Stretched(aimed, stretches, start.delay) if stretches > 1 else aimed
         self.listen = Listener(stretches)
         self.optimizer = Optimizers(self.network, self.settings.learning_rate, self.settings.weight_decay, self.settings.muon)
         self.step, self.hours, self.best = 0, 0.0, float("inf")
@@ -159,9 +160,9 @@ class Trainer:
         self.optimizer.set_learning_rate(learning_rate(self.settings, self.step))
         self._set_training_mode()
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.settings.bfloat16):
-            estimate, (noisy, clean, *example) = self.listen(self.network, batch, self.step)
+            estimate, (noisy, clean, *targets) = self.listen(self.network, batch, self.step)
         weights, share = self.settings.loss_weights, self.settings.distillation
-        loss = enhancement_loss(estimate.float(), noisy, clean, weights, example[0] if example else None, share)
+        loss = enhancement_loss(estimate.float(), noisy, clean, weights, *targets, share=share)
         self.optimizer.zero_grad()
         torch.autograd.backward(loss)
         norm = torch.nn.utils.clip_grad_norm_(self.network.parameters(), self.settings.clip)

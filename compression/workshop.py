@@ -8,6 +8,7 @@ import time
 from pathlib import Path
 
 from compression.mixing import MixingSettings
+from compression.residual import NONE, Residual
 from compression.sources import Sources, open_recordings
 from compression.stages import CPU, Workshop
 from models.network import StreamingNetwork
@@ -23,7 +24,7 @@ def open_workshop(
     minutes: float | None = None,
     mixers: int = 0,
     pruned_from: Path | None = None,
-    residual: float = 0.0,
+    kept: Residual = NONE,
 ) -> Workshop:
     """Read the recordings; a share of those to train on is kept for validation where that has none of its own.
 
@@ -32,5 +33,5 @@ def open_workshop(
     """
     deadline = math.inf if minutes is None else time.monotonic() + 60 * minutes
     recordings, valid = open_recordings(training, validation, valid_share, CPU)
-    kept = functools.lru_cache(maxsize=None)(valid)  # the same 16 batches again and again
-    return Workshop(original, recordings, kept, mixing, folder, deadline, mixers, pruned_from, residual)
+    remembered = functools.lru_cache(maxsize=None)(valid)  # the same 16 batches again and again
+    return Workshop(original, recordings, remembered, mixing, folder, deadline, mixers, pruned_from, kept)

@@ -3,7 +3,10 @@
 import pytest
 import torch
 
-from compression.losses import LossWeights, beside_speech, compressed_spectrum, enhancement_loss, si_sdr
+from compression.batches import Aimed
+from compression.losses import LossWeights, compressed_spectrum, enhancement_loss, si_sdr
+from compression.residual import Residual, beside_speech
+from compression.stretches import Stretched
 
 
 def signals(batch: int = 3, samples: int = 8000) -> tuple[torch.Tensor, torch.Tensor]:
@@ -48,7 +51,7 @@ def test_a_teacher_s_output_is_a_second_target_of_spectrum_and_ratio() -> None:
     taught = enhancement_loss(estimate, noisy, clean, example=example, share=0.25).item()
     assert taught == pytest.approx(0.75 * parts[0] + 0.25 * parts[1])
     heard = LossWeights(disturbance=1.0, intelligibility=2.0)
-    added = enhancement_loss(estimate, noisy, clean, heard, example, 0.25).item() - taught
+    added = enhancement_loss(estimate, noisy, clean, heard, example=example, share=0.25).item() - taught
     assert added == pytest.approx(enhancement_loss(estimate, noisy, clean, heard).item() - parts[0], abs=1e-5)
     assert added > 0
 
@@ -57,13 +60,13 @@ def test_a_teacher_s_output_is_a_second_target_of_spectrum_and_ratio() -> None:
 def test_with_a_residual_the_best_estimate_keeps_that_share_of_the_noise(speech: float) -> None:
     clean, noise = signals()
     clean = speech * clean
-    weights = LossWeights(residual=0.1)
-    shares = (0.0, 0.05, 0.1, 0.2, 1.0)
-    losses = {share: enhancement_loss(clean + share * noise, clean + noise, clean, weights).item() for share in shares}
+    noisy, shares = clean + noise, (0.0, 0.05, 0.1, 0.2, 1.0)
+    _, _, wanted = Aimed(lambda seed, index: (noisy, clean), Residual(0.1))(0, 0)
+    losses = {share: enhancement_loss(clean + share * noise, noisy, clean, wanted=wanted).item() for share in shares}
     assert min(losses, key=lambda share: losses[share]) == 0.1
     example = clean + 0.4 * noise  # a teacher's output is given as it is wanted
-    taught = enhancement_loss(example, clean + noise, clean, weights, example, 1.0).item()
-    assert taught == pytest.approx(enhancement_loss(example, clean + noise, clean, example=example, share=1.0).item(), abs=1e-5)
+    taught = enhancement_loss(example, noisy, clean, wanted=wanted, example=example, share=1.0).item()
+    assert taught == pytest.approx(enhancement_loss(example, noisy, clean, example=example, share=1.0).item(), abs=1e-5)
 
 
 def test_a_residual_with_a_hold_is_kept_beside_speech_alone() -> None:
@@ -71,21 +74,42 @@ def test_a_residual_with_a_hold_is_kept_beside_speech_alone() -> None:
     length = clean.shape[1]
     speech = torch.zeros_like(clean)
     speech[:, length // 4 : length // 2] = clean[:, length // 4 : length // 2]
-    kept = beside_speech(speech, 0.05)
+    kept = beside_speech(speech + noise, speech, 0.05)
     assert kept.shape == clean.shape
     assert (kept[:, length // 4 : length // 2 + 640] > 0.99).all()  # 40 ms of the hold, the rest of it is a ramp
     assert not kept[:, : length // 4 - 960].any()
     assert not kept[:, length // 2 + 2000 :].any()
-    assert not beside_speech(0 * clean, 5.0).any()
-    assert beside_speech(0 * clean, -1.0).all()
+    torch.testing.assert_close(Residual(0.1, 0.05).shares(speech + noise, speech), 0.1 * kept)
+    assert not beside_speech(noise, 0 * clean, 5.0).any()
+    assert (Residual(0.1).shares(noise, 0 * clean) == 0.1).all()
 
-    weights = LossWeights(residual=0.1, hold=0.05)
     shares = (0.0, 0.05, 0.1, 0.2)
-    losses = [enhancement_loss(share * noise, noise, 0 * clean, weights).item() for share in shares]
+    losses = [enhancement_loss(share * noise, noise, 0 * clean, wanted=0 * clean).item() for share in shares]
     assert losses == sorted(losses)
-    best = enhancement_loss(speech + 0.1 * kept * noise, speech + noise, speech, weights)
-    for other in (speech, speech + 0.1 * noise):
-        assert best < enhancement_loss(other, speech + noise, speech, weights)
+    best, *others = (speech + share * noise for share in (0.1 * kept, 0.0, 0.1))
+    for other in others:
+        assert enhancement_loss(best, speech + noise, speech, wanted=best) < enhancement_loss(
+            other, speech + noise, speech, wanted=best
+        )
+
+
+def test_what_a_microphone_hears_in_a_pause_is_no_speech() -> None:
+    """Recordings of clean speech are not silent between the words."""
+    clean, noise = signals()
+    assert not beside_speech(0.003 * clean + noise, 0.003 * clean, 0.3).any()
+    assert (beside_speech(clean + noise, clean, 0.3) > 0.99).all()
+
+
+def test_a_stretch_without_speech_keeps_what_the_whole_example_gives_it() -> None:
+    clean, noise = signals()
+    half = clean.shape[1] // 2 // 160 * 160
+    speech = torch.cat([0.003 * clean[:, :half], clean[:, half : 2 * half]], 1)
+    noisy = speech + noise[:, : 2 * half]
+    whole = Aimed(lambda seed, index: (noisy, speech), Residual(0.1, 0.0))
+    heard, _, wanted = Stretched(whole, 2, 0)(0, 0)
+    fresh = slice(0, len(clean))
+    assert torch.equal(heard[fresh], noisy[:, :half])
+    torch.testing.assert_close(wanted[fresh, : half - 960], speech[:, : half - 960])  # a pause: none of the noise
 
 
 def test_quiet_recordings_count_as_much_as_loud_ones() -> None:
@@ -94,7 +118,7 @@ def test_quiet_recordings_count_as_much_as_loud_ones() -> None:
     assert losses[0] == pytest.approx(losses[1], rel=0.02)
 
 
-HEARD = LossWeights(sdr=4.0, disturbance=1.0, intelligibility=8.0, residual=0.03, hold=0.3)
+HEARD = LossWeights(sdr=4.0, disturbance=1.0, intelligibility=8.0)
 
 
 @pytest.mark.parametrize("weights", [LossWeights(), HEARD])

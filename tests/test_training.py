@@ -11,10 +11,11 @@ import torch
 
 from compression import telling
 from compression.batches import Batch, Taught
-from compression.checkpoint import compact, load_checkpoint, load_network, save_checkpoint, training_facts
+from compression.checkpoint import compact, load_checkpoint, load_network, save_checkpoint, trained_residual, training_facts
 from compression.errors import CheckpointError
 from compression.mixing import MixingSettings
 from compression.recipe import Recipe, TrainingSettings
+from compression.residual import Residual
 from compression.train import Trainer, learning_rate, validate
 
 CPU = torch.device("cpu")
@@ -104,6 +105,26 @@ def test_a_teacher_s_examples_come_with_the_batches(tmp_path: Path) -> None:
         torch.testing.assert_close(example, teacher(noisy))
     for given, expected in zip((noisy, clean), batches(5, 7), strict=True):
         assert torch.equal(given, expected)
+
+
+@pytest.mark.parametrize(("kept", "missing"), [(0.0, 0.1), (0.04, 0.06 / 0.96), (0.3, 0.0)])
+def test_a_teacher_s_examples_keep_as_much_of_the_noise_as_is_wanted(tmp_path: Path, kept: float, missing: float) -> None:
+    teacher = trained(tmp_path).average.eval()
+    noisy, _, example = Taught(batches, teacher, False, Residual(0.1), Residual(kept))(5, 7)
+    with torch.no_grad():
+        torch.testing.assert_close(example, teacher(noisy).lerp(noisy, missing))
+
+
+@pytest.mark.parametrize(
+    ("settings", "residual"),
+    [
+        ({}, Residual()),
+        ({"residual": 0.1, "residual_hold": 0.3}, Residual(0.1, 0.3)),
+        ({"residual": 0.1, "polish": {"residual": 0.05, "residual_hold": 0.2}}, Residual(0.05, 0.2)),
+    ],
+)
+def test_a_teacher_keeps_what_its_last_training_made_it_keep(settings: dict[str, object], residual: Residual) -> None:
+    assert trained_residual({"settings": settings}) == residual
 
 
 def test_the_log_has_a_row_a_validation_and_one_at_the_end(tmp_path: Path) -> None:
