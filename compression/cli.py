@@ -87,7 +87,7 @@ def train(
     valid_pairs: ValidPairsOption = None,
     valid_share: ValidShareOption = 0.05,
     run: RunOption = None,
-    resume_from: Annotated[Path | None, typer.Option(help="Checkpoint with which a new run begins.")] = None,
+    resume_from: Annotated[Path | None, typer.Option(help="Checkpoint whose weights a new run begins with.")] = None,
     steps: Annotated[int | None, typer.Option(min=1, help="Length of the run, for the recipe's.")] = None,
     minutes: MinutesOption = None,
     threads: ThreadsOption = PROCESSORS,

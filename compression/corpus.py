@@ -37,7 +37,7 @@ def read_folder(
     Raises:
         CorpusError: A file cannot be decoded.
     """
-    names = np.array([f"{path.relative_to(folder).as_posix()} {path.stat().st_size}" for path in files])
+    names = np.array([_identity(path) for path in files])
     if cache is not None and (stored := _stored(cache, names)) is not None:
         return stored
     print(f"reading {len(files)} files below {folder}", file=sys.stderr)
@@ -52,12 +52,18 @@ def read_folder(
     return samples, counts
 
 
+def _identity(path: Path) -> str:
+    """What changes when a file does."""
+    facts = path.stat()
+    return f"{path.resolve().as_posix()} {facts.st_size} {facts.st_mtime_ns}"
+
+
 def _stored(cache: Path, names: npt.NDArray[np.str_]) -> tuple[npt.NDArray[np.int16], npt.NDArray[np.int64]] | None:
     try:
         with np.load(cache) as content:
             if np.array_equal(content["names"], names):
                 return content["samples"], content["counts"]
-    except (OSError, KeyError, ValueError, zipfile.BadZipFile):
+    except (OSError, EOFError, KeyError, ValueError, zipfile.BadZipFile):
         pass
     return None
 

@@ -62,7 +62,7 @@ class Trainer:
         valid: Batches for validation, of ``(noisy, clean)``.
         folder: Where the run is kept; a run found there is resumed.
         device: Where to train.
-        initial: Checkpoint to go on from when the folder has none.
+        initial: Checkpoint to begin with when the folder has none: weights, optimiser and hours; steps count from 0.
         network: Begin with this one, of the recipe's widths, rather than with random weights.
         mixers: Processes that make batches ahead.
 
@@ -104,7 +104,7 @@ class Trainer:
             self._restore(newest)
         elif initial is not None:
             self._restore(initial)
-            self.best = float("inf")  # the best so far is not in this folder
+            self.step, self.best, self.listen.state = 0, float("inf"), None  # a run of its own
 
     def _restore(self, path: Path) -> None:
         content = load_checkpoint(path)

@@ -1,5 +1,6 @@
 """Recordings in memory: any rate and format, windows, held-out parts, the cache."""
 
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -102,8 +103,15 @@ def test_the_cache_is_used_until_the_files_change(tmp_path: Path, capsys: pytest
     assert torch.equal(first.samples, second.samples)
     save(folder / "b.wav", tone(2, 16000))
     assert Corpus.load(folder, CPU, by_folder=False, cache=cache).lengths.tolist() == [16000, 32000]
-    cache.write_bytes(b"no archive")
-    assert Corpus.load(folder, CPU, by_folder=False, cache=cache).lengths.tolist() == [16000, 32000]
+    for damaged in (b"no archive", b""):
+        cache.write_bytes(damaged)
+        assert Corpus.load(folder, CPU, by_folder=False, cache=cache).lengths.tolist() == [16000, 32000]
+    save(folder / "a.wav", tone(1, 16000)[::-1])  # of the same size, a moment later
+    assert torch.equal(Corpus.load(folder, CPU, by_folder=False, cache=cache).samples[:16000], first.samples.flip(0))
+    capsys.readouterr()
+    shutil.copytree(folder, tmp_path / "other", copy_function=shutil.copy2)
+    Corpus.load(tmp_path / "other", CPU, by_folder=False, cache=cache)
+    assert "reading 2 files" in capsys.readouterr().err
 
 
 def test_samples_that_are_not_finite_are_refused(tmp_path: Path) -> None:

@@ -145,14 +145,17 @@ def test_training_learns(tmp_path: Path) -> None:
     assert validate(after.average, batches, 2)["loss"] < before["loss"] - 1
 
 
-def test_a_longer_run_goes_on_from_a_compact_checkpoint(tmp_path: Path) -> None:
+def test_a_new_run_goes_on_from_a_compact_checkpoint(tmp_path: Path) -> None:
     first = trained(tmp_path / "a")
     save_checkpoint(tmp_path / "kept.pt", compact(first.content()))
     assert (tmp_path / "kept.pt").stat().st_size < (tmp_path / "a/checkpoint.pt").stat().st_size
     for key, value in load_network(tmp_path / "kept.pt").state_dict().items():
         assert torch.equal(value, first.average.state_dict()[key])
-    longer = trained(tmp_path / "b", recipe(steps=STEPS + 2), initial=tmp_path / "kept.pt")
-    assert longer.step == STEPS + 2
+    begun = Trainer(recipe(), batches, batches, tmp_path / "b", CPU, tmp_path / "kept.pt")
+    assert (begun.step, begun.hours) == (0, first.hours)
+    shorter = trained(tmp_path / "b", recipe(steps=STEPS - 2), initial=tmp_path / "kept.pt")
+    assert shorter.step == STEPS - 2  # all of its own, though those before it were more
+    assert shorter.hours > first.hours
     assert (tmp_path / "b/best.pt").exists()
 
 
