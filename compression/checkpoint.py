@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -22,11 +23,20 @@ ENTRIES = {"network", "settings", "weights", "average", "optimizer", "step", "ho
 
 
 def save_checkpoint(path: Path, content: dict[str, Any]) -> None:
-    """Write in one move, so that a stop half-way leaves the former file."""
-    path.parent.mkdir(parents=True, exist_ok=True)
+    """Write in one move, so that a stop half-way leaves the former file.
+
+    Raises:
+        CheckpointError: It cannot be written.
+    """
     temporary = path.with_suffix(".tmp")
-    torch.save(content, temporary)
-    temporary.replace(path)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        torch.save(content, temporary)
+        temporary.replace(path)
+    except (OSError, RuntimeError) as error:  # the latter is how torch says that a disk is full
+        with contextlib.suppress(OSError):
+            temporary.unlink()
+        raise CheckpointError(f"{path} cannot be written ({error}): make room there or use another folder") from error
 
 
 def load_checkpoint(path: Path) -> dict[str, Any]:
@@ -108,7 +118,10 @@ def training_facts(path: Path) -> dict[str, Any]:
     facts |= {"hours_of_mixtures": round(content["hours"], 1)}
     log = path.with_name("log.jsonl")
     for line in log.read_text().splitlines() if log.exists() else ():
-        row = json.loads(line)
+        try:
+            row = json.loads(line)
+        except ValueError:  # cut off when the machine went down
+            continue
         if (row["step"], row["hours"]) == (content["step"], round(content["hours"], 6)):  # not so of a polished one
             facts["validation"] = {name: row[name] for name in ("loss", "si_sdr", "si_sdr_gain")}
     return facts

@@ -51,12 +51,14 @@ class CleanSpeech:
         pesq: Mean wide-band PESQ against the input.
         worst: Lowest PESQ of a recording.
         level_change: Mean, in dB.
+        muted: Recordings for which PESQ is not defined, as nothing is left of them.
     """
 
     level_dbfs: float
     pesq: float
     worst: float
     level_change: float
+    muted: int = 0
 
 
 @dataclasses.dataclass(frozen=True)
@@ -84,12 +86,18 @@ def choose_recordings(folder: Path, count: int) -> list[Array]:
         CorpusError: The folder has none, or one of them cannot be decoded.
     """
     longest, shortest = round(SECONDS * SAMPLE_RATE), SHORTEST * SAMPLE_RATE
-    begun = (read_mono(path)[:longest] for path in find_audio(folder))
-    found = [audio for audio in begun if len(audio) >= shortest and audio.any()]
+    files, found = find_audio(folder), dict[int, Array]()
+    untried = set(range(len(files)))
+    for wanted in np.linspace(0, len(files) - 1, min(count, len(files))).tolist():
+        for place in sorted(untried, key=lambda place: abs(place - wanted)):
+            untried.remove(place)
+            audio = read_mono(files[place])[:longest]
+            if len(audio) >= shortest and audio.any():
+                found[place] = audio
+                break
     if not found:
         raise CorpusError(f"no recording below {folder} has {SHORTEST:g} seconds: longer ones are needed")
-    places = np.linspace(0, len(found) - 1, min(count, len(found))).round().astype(int)
-    return [found[place] for place in places]
+    return [found[place] for place in sorted(found)]
 
 
 def at_level(audio: Array, level_dbfs: float) -> Array:
@@ -128,7 +136,7 @@ def _clean_speech(system: Enhance, voices: Sequence[Array], level_dbfs: float, p
         raise CorpusError(
             "PESQ is not defined for any of the recordings: name a folder of clean speech, and a system that leaves some of it"
         )
-    return CleanSpeech(level_dbfs, float(np.mean(scores)), min(scores), float(np.mean(changes)))
+    return CleanSpeech(level_dbfs, float(np.mean(scores)), min(scores), float(np.mean(changes)), len(voices) - len(scores))
 
 
 def measure_conditions(
@@ -168,9 +176,9 @@ def markdown(found: Conditions) -> str:
         lines.append("")
     if found.clean_speech:
         lines += [f"Clean speech through {found.system} ({found.recordings['speech']} recordings):", ""]
-        lines += ["| input | PESQ | the recording with the lowest | level |", "|--:|--:|--:|--:|"]
+        lines += ["| input | PESQ | the recording with the lowest | level | muted |", "|--:|--:|--:|--:|--:|"]
         for speech in found.clean_speech:
             values = f"{speech.pesq:.2f} | {speech.worst:.2f} | {speech.level_change:+.1f} dB"
-            lines.append(f"| {speech.level_dbfs:g} dBFS | {values} |")
+            lines.append(f"| {speech.level_dbfs:g} dBFS | {values} | {speech.muted} |")
         lines.append("")
-    return "\n".join(lines[:-1]) + "\n"
+    return "\n".join([*lines, "Levels are RMS, or lower where a peak would pass full scale."]) + "\n"

@@ -35,7 +35,7 @@ def read_folder(
         cache: An ``.npz`` file with the decoded samples; made anew when it is missing or the files have changed.
 
     Raises:
-        CorpusError: A file cannot be decoded.
+        CorpusError: A file cannot be decoded, or the cache cannot be written.
     """
     names = np.array([_identity(path) for path in files])
     if cache is not None and (stored := _stored(cache, names)) is not None:
@@ -45,10 +45,13 @@ def read_folder(
         clips = list(pool.map(_read_int16, files))
     samples, counts = np.concatenate(clips), np.array([len(clip) for clip in clips], dtype=np.int64)
     if cache is not None:
-        cache.parent.mkdir(parents=True, exist_ok=True)
-        temporary = cache.with_suffix(".tmp.npz")
-        np.savez(temporary, samples=samples, counts=counts, names=names)
-        temporary.replace(cache)
+        try:
+            cache.parent.mkdir(parents=True, exist_ok=True)
+            temporary = cache.with_suffix(".tmp.npz")
+            np.savez(temporary, samples=samples, counts=counts, names=names)
+            temporary.replace(cache)
+        except OSError as error:
+            raise CorpusError(f"{cache} cannot be written ({error.strerror}): use another --cache, or none") from error
     return samples, counts
 
 

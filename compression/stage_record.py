@@ -55,11 +55,18 @@ def _difference(former: Any, now: Any) -> str:
 
 
 def save_record(path: Path, record: Record) -> None:
-    """Write in one move."""
-    path.parent.mkdir(parents=True, exist_ok=True)
+    """Write in one move.
+
+    Raises:
+        CompressionError: It cannot be written.
+    """
     temporary = path.with_suffix(".tmp")
-    temporary.write_text(json.dumps(record, indent=1) + "\n")
-    temporary.replace(path)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary.write_text(json.dumps(record, indent=1) + "\n")
+        temporary.replace(path)
+    except OSError as error:
+        raise CompressionError(f"{path} cannot be written ({error.strerror}): make room there or use another --run") from error
 
 
 def fingerprint(network: StreamingNetwork) -> str:

@@ -109,6 +109,7 @@ def _narrowed(shop: Workshop, recipe: CompressRecipe, settings: SweepSettings) -
             "macs_ratios": ratios[: index + 1],
             "multiple": common.multiple,
             "importance_batches": common.importance_batches,
+            "smallest": dataclasses.asdict(common.smallest),
             "training": {**dataclasses.asdict(training), "steps": settings.steps},
             "mixing": dataclasses.asdict(shop.mixing),
         }

@@ -200,14 +200,21 @@ class Trainer:
         self.best = min(self.best, scores["loss"])
         rates = {"train_loss": progress.mean_loss(), "learning_rate": learning_rate(self.settings, self.step)}
         row = {"step": self.step, "hours": self.hours, "left_out": self.left_out, **rates, **scores}
-        with (self.folder / "log.jsonl").open("a") as log:
-            log.write(json.dumps({key: round(value, 6) for key, value in row.items()}) + "\n")
         content = self.content()
         save_checkpoint(self.folder / "checkpoint.pt", content)
         if improved:
             save_checkpoint(self.folder / "best.pt", content)
+        self._log({key: round(value, 6) for key, value in row.items()})
         text = f"validation: loss {scores['loss']:.3f}, SI-SDR {scores['si_sdr']:.2f} dB ({scores['si_sdr_gain']:+.2f})"
         say(f"step {self.step}: {text}{', best so far' if improved else ''}")
+
+    def _log(self, row: dict[str, float]) -> None:
+        path = self.folder / "log.jsonl"
+        try:
+            with path.open("a") as log:
+                log.write(json.dumps(row) + "\n")
+        except OSError as error:
+            raise CheckpointError(f"{path} cannot be written ({error.strerror}): make room or use another --run") from error
 
 
 @contextmanager

@@ -72,7 +72,7 @@ def test_recordings_are_spread_over_the_folder_and_cut(tmp_path: Path) -> None:
     soundfile.write(tmp_path / "silent.wav", np.append(np.zeros(7 * RATE), np.ones(RATE)), RATE)  # where it is heard
     chosen = choose_recordings(tmp_path, 3)
     assert [len(audio) for audio in chosen] == [6 * RATE] * 3
-    assert [audio[0] for audio in chosen] == pytest.approx([0.1, 0.3, 0.5], abs=1e-4)
+    assert [audio[0] for audio in chosen] == pytest.approx([0.1, 0.4, 0.5], abs=1e-4)  # the nearest that can be used
     assert len(choose_recordings(tmp_path, 99)) == 5
 
 

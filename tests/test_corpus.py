@@ -114,6 +114,13 @@ def test_the_cache_is_used_until_the_files_change(tmp_path: Path, capsys: pytest
     assert "reading 2 files" in capsys.readouterr().err
 
 
+def test_a_cache_that_cannot_be_written_is_named(tmp_path: Path) -> None:
+    save(tmp_path / "noise/a.wav", tone(1, 16000))
+    (tmp_path / "file").write_text("")
+    with pytest.raises(CorpusError, match=r"file/noise\.npz cannot be written"):
+        Corpus.load(tmp_path / "noise", CPU, by_folder=False, cache=tmp_path / "file/noise.npz")
+
+
 def test_samples_that_are_not_finite_are_refused(tmp_path: Path) -> None:
     soundfile.write(tmp_path / "a.wav", np.array([0.1, np.nan, 0.2], np.float32), 16000, subtype="FLOAT")
     with pytest.raises(CorpusError, match="finite"):

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 from collections.abc import Callable
 from pathlib import Path
@@ -174,6 +175,19 @@ def test_files_that_are_no_checkpoint_are_refused_by_name(tmp_path: Path) -> Non
     torch.save({"weights": {}}, tmp_path / "other.pt")
     with pytest.raises(CheckpointError, match=r"other\.pt is not a checkpoint"):
         load_network(tmp_path / "other.pt")
+
+
+def test_a_folder_that_cannot_be_written_is_named_and_the_log_may_be_cut_off(tmp_path: Path) -> None:
+    trainer = trained(tmp_path / "run")
+    with pytest.raises(CheckpointError, match=r"log\.jsonl/a\.pt cannot be written"):
+        save_checkpoint(tmp_path / "run/log.jsonl/a.pt", trainer.content())
+    with (tmp_path / "run/log.jsonl").open("a") as log:
+        log.write('{"step": 7, "ho')
+    assert training_facts(tmp_path / "run/best.pt")["validation"]
+    shutil.rmtree(tmp_path / "run")
+    (tmp_path / "run").write_text("")
+    with pytest.raises(CheckpointError, match=r"checkpoint\.pt cannot be written"):
+        trainer.run(validation_batches=1)
 
 
 def test_a_checkpoint_of_another_network_is_refused(tmp_path: Path) -> None:
