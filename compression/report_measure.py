@@ -22,7 +22,7 @@ from models.card import FAMILIES, VARIANTS
 from models.timing import real_time_factor
 from models.zoo import Variant, ZooError, load_variant, load_zoo
 
-ROUNDS = 15
+ROUNDS = 45
 
 
 @dataclasses.dataclass(frozen=True)
@@ -86,14 +86,17 @@ def find_subjects(zoo: Path, families: Collection[str], sweep: Path | None = Non
 def measure_times(subjects: Subjects, seconds: float, progress: Callable[[], None] = lambda: None) -> list[float]:
     """Real-time factor of each, one stream in chunks of 20 ms on one thread, measured for so many seconds.
 
-    They take turns, and of each the median turn counts, so that what else the machine does falls on all alike.
+    They take turns, and of each the median turn counts, measured by how fast the machine was in that round, so that what
+    else it does falls on all alike, even where it has two speeds and keeps to one for minutes.
     """
     turns = []
     for _ in range(ROUNDS):
         for subject in subjects.found:
             turns.append(real_time_factor(subject.variant, seconds / ROUNDS))
             progress()
-    return [float(factor) for factor in np.median(np.reshape(turns, (ROUNDS, -1)), axis=0)]
+    rounds = np.reshape(turns, (ROUNDS, -1))
+    pace = np.exp(np.log(rounds).mean(axis=1, keepdims=True))
+    return [float(factor) for factor in np.median(rounds / pace, axis=0) * np.median(pace)]
 
 
 def measure_report(

@@ -186,6 +186,8 @@ def test_the_training_of_a_pruned_network_goes_on_from_its_checkpoint(recordings
     assert [stage["stage"] for stage in card.compression["stages"]] == ["pruned/final"]
     assert card.compression["pruned_from"]["steps"] == 2
     assert not (tmp_path / "second/pruned/round-1").exists()
+    with pytest.raises(CompressionError, match="second/pruned/final was made from another original: use another --run"):
+        succeed(recordings, tmp_path, checkpoint(tmp_path, "fcn", seed=2), *arguments, "--zoo", tmp_path / "b")
     other = checkpoint(tmp_path, "crn", seed=5)
     with pytest.raises(CompressionError, match="holds a network of the family crn: name a pruned one of fcn"):
         succeed(recordings, tmp_path, source, "--pruned-from", other, "--run", tmp_path / "third")

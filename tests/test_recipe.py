@@ -55,6 +55,8 @@ def test_entries_arrive_where_they_belong(tmp_path: Path) -> None:
         ("[training]\nlearning_rate = true", "learning_rate"),
         ("[training]\nbfloat16 = 1", "bfloat16"),
         ("[training]\nsteps = 5\ncooldown = 6", "cooldown"),
+        ("[training]\nresidual_hold = inf", "residual_hold in .training. must be finite, not inf"),
+        ("[mixing]\nsnr_db = [0.0, nan]", "snr_db in .mixing. must be finite"),
         ("[mixing]\nreverb = 1.5", "reverb is 1.5"),
         ("[mixing]\nsnr_db = 5", r"snr_db in .mixing. must be of the kind of \[-6.0, 20.0\], not 5"),
         ("[mixing]\nsnr_db = [5]", "snr_db"),
