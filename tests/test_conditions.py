@@ -60,6 +60,12 @@ def test_speech_of_which_nothing_is_left_has_no_score(voice) -> None:
         measure_conditions(np.zeros_like, [], [voice(3)], "mute")
 
 
+def test_recordings_of_which_nothing_is_left_are_counted(voice) -> None:
+    heard = iter([True, False] * len(LEVELS_DBFS))
+    measured = measure_conditions(lambda audio: audio * next(heard), [], [voice(3), voice(3)], "half mute")
+    assert [row.muted for row in measured.clean_speech] == [1] * len(LEVELS_DBFS)
+
+
 def test_a_level_is_kept_below_full_scale(hiss: list[np.ndarray]) -> None:
     assert np.sqrt(np.mean(at_level(hiss[0], -28.0) ** 2)) == pytest.approx(10 ** (-28 / 20), rel=1e-4)
     assert np.abs(at_level(hiss[0], -1.0)).max() == pytest.approx(1, rel=1e-6)
