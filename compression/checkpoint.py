@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -15,6 +14,7 @@ from torch import Tensor
 
 from compression.errors import CheckpointError
 from compression.recipe import build_network
+from compression.replacing import replacing
 from compression.residual import NONE, Residual
 from models.network import StreamingNetwork
 
@@ -23,19 +23,15 @@ ENTRIES = {"network", "settings", "weights", "average", "optimizer", "step", "ho
 
 
 def save_checkpoint(path: Path, content: dict[str, Any]) -> None:
-    """Write in one move, so that a stop half-way leaves the former file.
+    """Write the file, or leave the former one.
 
     Raises:
         CheckpointError: It cannot be written.
     """
-    temporary = path.with_suffix(".tmp")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        torch.save(content, temporary)
-        temporary.replace(path)
+        with replacing(path) as file:
+            torch.save(content, file)
     except (OSError, RuntimeError) as error:  # the latter is how torch says that a disk is full
-        with contextlib.suppress(OSError):
-            temporary.unlink()
         raise CheckpointError(f"{path} cannot be written ({error}): make room there or use another folder") from error
 
 

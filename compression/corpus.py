@@ -18,6 +18,7 @@ from torch import Tensor
 
 from compression.audio import SAMPLE_RATE, find_audio, read_mono
 from compression.errors import CorpusError
+from compression.replacing import replacing
 
 
 def _read_int16(path: Path) -> npt.NDArray[np.int16]:
@@ -46,10 +47,8 @@ def read_folder(
     samples, counts = np.concatenate(clips), np.array([len(clip) for clip in clips], dtype=np.int64)
     if cache is not None:
         try:
-            cache.parent.mkdir(parents=True, exist_ok=True)
-            temporary = cache.with_suffix(".tmp.npz")
-            np.savez(temporary, samples=samples, counts=counts, names=names)
-            temporary.replace(cache)
+            with replacing(cache) as file:
+                np.savez(file, samples=samples, counts=counts, names=names)
         except OSError as error:
             raise CorpusError(f"{cache} cannot be written ({error.strerror}): use another --cache, or none") from error
     return samples, counts

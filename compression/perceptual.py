@@ -12,6 +12,8 @@ import functools
 import torch
 from torch import Tensor
 
+from compression.residual import FAINTEST
+
 SAMPLE_RATE = 16000
 FRAME = 512
 BARK_BANDS = 49
@@ -86,7 +88,7 @@ def _correlation(estimate: Tensor, clean: Tensor) -> Tensor:
     product = (processed * reference).sum(3)
     correlation = product / (processed.norm(dim=3) * reference.norm(dim=3)).clamp(min=1e-6)
     power = clean.sum(1).unfold(1, SEGMENT, SEGMENT_STEP).mean(2)
-    speech = (power > 1e-3 * power.amax(1, keepdim=True)).float()
+    speech = (power > FAINTEST * power.amax(1, keepdim=True)).float()
     mean: Tensor = (correlation.mean(1) * speech).sum(1) / speech.sum(1).clamp(min=1)
     return torch.where(speech.any(1), mean, 1.0)  # nothing to be understood where all speech lies past the last segment
 

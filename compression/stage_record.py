@@ -10,6 +10,7 @@ from typing import Any
 
 from compression.errors import CompressionError
 from compression.recipe import TrainingSettings
+from compression.replacing import replacing
 from models.network import StreamingNetwork
 
 Record = dict[str, Any]
@@ -55,16 +56,14 @@ def _difference(former: Any, now: Any) -> str:
 
 
 def save_record(path: Path, record: Record) -> None:
-    """Write in one move.
+    """Write the record, or leave the former one.
 
     Raises:
         CompressionError: It cannot be written.
     """
-    temporary = path.with_suffix(".tmp")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        temporary.write_text(json.dumps(record, indent=1) + "\n")
-        temporary.replace(path)
+        with replacing(path) as file:
+            file.write(json.dumps(record, indent=1).encode() + b"\n")
     except OSError as error:
         raise CompressionError(f"{path} cannot be written ({error.strerror}): make room there or use another --run") from error
 

@@ -8,12 +8,10 @@ channel of one stream in one variant. The thread knows nothing of clients, the e
 from __future__ import annotations
 
 import asyncio
-import heapq
 import logging
 import sys
 import threading
 import time
-from collections import defaultdict
 from collections.abc import Callable
 from weakref import WeakKeyDictionary
 
@@ -22,20 +20,14 @@ import numpy.typing as npt
 
 from models.zoo import Variant
 from service.lane import Deliver, Fail, Lane, Timing, Work
+from service.scheduling import Pace, take_due
 from service.states import StateTable
 from service.stepping import step
 
 Array = npt.NDArray[np.float32]
 Result = tuple[Lane, Callable[..., None], tuple[object, ...]]  # what to call for a lane once it has been stepped
-MAX_ROWS = 32  # the gain of larger batches is spent before that, and latency grows
-MAX_HOPS = 8  # per lane and step, when a lane has more waiting
-EARLY_SECONDS = 0.05  # work whose deadline is further away than this is ahead of real time
-LINGER_SECONDS = 0.003  # how long a busy engine lets work gather: a row of a batch costs half of one alone
-SMOOTHING_SECONDS = 0.5
 SWITCH_SECONDS = 0.0005  # a busy event loop gives way to the engine after this, rather than after Python's 5 ms
 STOP_SECONDS = 5.0  # a thread that hangs is not waited for longer
-LINGER_LOAD = (0.15, 0.4)  # from which load on it waits at all, and from which that long
-EARLY_ROWS = 4  # lanes that are ahead of real time get this many rows a tick, so they never hold up live ones
 
 log = logging.getLogger(__name__)
 
@@ -63,7 +55,7 @@ class Engine:
         self._ready: dict[Lane, None] = {}  # lanes with waiting hops, in order of arrival
         self._wake = threading.Condition()
         self._stopping = False
-        self._busy, self._ended = 0.0, time.perf_counter()  # smoothed load, end of the last step
+        self._pace = Pace(time.perf_counter())
         self._steps = 0
         self._stepping = False
         self._thread = threading.Thread(target=self._run, name="engine", daemon=True)
@@ -174,37 +166,16 @@ class Engine:
                     self._wake.wait()
                 if self._stopping:
                     return
-            if seconds := self._linger():
+            if seconds := self._pace.linger_seconds:
                 time.sleep(seconds)
             with self._wake:
-                works = self._collect()
+                batches = take_due(self._ready, time.perf_counter())
             results: list[Result] = []
-            for batch in works:
+            for batch in batches:
                 results += self._step(batch)
                 if self._stopping:
                     return  # maybe for long: nobody waits for this any more
             self._loop.call_soon_threadsafe(_call_all, results)
-
-    def _linger(self) -> float:
-        """Seconds to wait before the next step: none for a few streams, which then are answered at once."""
-        low, high = LINGER_LOAD
-        return LINGER_SECONDS * min(1.0, max(0.0, (self._busy - low) / (high - low)))
-
-    def _collect(self) -> list[list[Work]]:
-        """Take the most urgent work of at most ``MAX_ROWS`` lanes a variant and length; call it with the lock held."""
-        now = time.perf_counter()
-        urgent = heapq.nsmallest(4 * MAX_ROWS, self._ready, key=lambda lane: lane.jobs[0][1])
-        batches: dict[tuple[Variant, int], list[Work]] = defaultdict(list)
-        early = 0
-        for lane in urgent:
-            due = lane.jobs[0][1] < now + EARLY_SECONDS
-            early += not due
-            if due or early <= EARLY_ROWS:
-                work = lane.take(MAX_HOPS * lane.variant.hop)
-                if not lane.jobs:
-                    del self._ready[lane]
-                batches[lane.variant, len(work.audio)].append(work)
-        return [batch[i : i + MAX_ROWS] for batch in batches.values() for i in range(0, len(batch), MAX_ROWS)]
 
     def _begin(self) -> None:
         self._steps += 1
@@ -227,17 +198,16 @@ class Engine:
             for index in stepped.failed:
                 self._drop(batch[index].lane)
         end = time.perf_counter()
-        seconds, self._ended, since = end - begin, end, end - self._ended
-        self._busy += (seconds / since - self._busy) * min(1.0, since / SMOOTHING_SECONDS)
+        self._pace.observe_step(begin, end)
         if stepped.reset:
             self._note_resets([batch[index].lane for index in stepped.reset])
         results: list[Result] = []
         if stepped.failed:  # the time says nothing about the variant
             results = [(batch[index].lane, batch[index].lane.fail, (error,)) for index, error in stepped.failed.items()]
         else:
-            self._observe(variant.name, len(batch), audio.shape[1] // variant.hop, seconds)
+            self._observe(variant.name, len(batch), audio.shape[1] // variant.hop, end - begin)
         results += [
-            (work.lane, work.lane.deliver, (out, Timing(begin - work.submitted, seconds, len(batch))))
+            (work.lane, work.lane.deliver, (out, Timing(begin - work.submitted, end - begin, len(batch))))
             for work, out in zip(batch, stepped.enhanced, strict=True)
             if not work.lane.failed
         ]

@@ -49,7 +49,7 @@ async def enhance(
     chosen = runtime.variant(model, variant)
     with contextlib.ExitStack() as stack:
         target = cast("BinaryIO", stack.enter_context(tempfile.SpooledTemporaryFile(SPOOL_BYTES)))
-        with runtime.upload_slot(request.state.client) as lease:
+        with runtime.files.upload(request.state.client) as lease:
             async with uploaded_file(request, runtime.settings) as source:
                 report = await work_for(
                     request,
@@ -66,7 +66,7 @@ async def enhance(
                     ),
                 )
             lease.settle(report.audio_seconds)
-        stack.enter_context(runtime.answer())
+        stack.enter_context(runtime.files.answer())
         held = stack.pop_all()  # until it is sent
     runtime.metrics.file_seconds.labels(chosen.name).inc(report.audio_seconds)
     facts = {"model": chosen.card.model, "variant": chosen.card.variant, "audio_seconds": report.audio_seconds}

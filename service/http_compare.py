@@ -80,7 +80,7 @@ async def compare_variants(
     """Enhance a recording with several variants: what each costs and, with the clean reference, how good it is."""
     runtime = runtime_of(request)
     chosen = choose(runtime, variants, model)
-    with runtime.upload_slot(request.state.client) as lease:
+    with runtime.files.upload(request.state.client) as lease:
         async with uploaded_form(request, runtime.settings, "file", "reference") as files:
             result = await work_for(
                 request,

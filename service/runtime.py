@@ -18,13 +18,12 @@ from service.capacity import Capacity, processors
 from service.decoders import Decoders
 from service.engine import Engine
 from service.errors import ServiceError
+from service.file_traffic import FileTraffic
 from service.keeper import EngineKeeper
 from service.metrics import Metrics
 from service.overload import PERIOD_SECONDS, Overload
-from service.quotas import Client, Lease, Quotas
+from service.quotas import Quotas
 from service.settings import Settings
-
-WIDER = 8  # uploads may come, and answers leave, for each that is enhanced: slow clients hold files and little else
 
 log = logging.getLogger(__name__)
 
@@ -66,8 +65,8 @@ class Runtime:
         self.uploads = ThreadPoolExecutor(settings.uploads, "upload", initializer=yield_to_live_streams)
         self.decoders = Decoders()
         self.draining = False
+        self.files = FileTraffic(settings.uploads, self.quotas, lambda: self.draining)
         self._streams: dict[Live, None] = {}  # oldest first
-        self._upload_count = self._work_count = self._answer_count = 0
         self._guard: asyncio.Task[None] | None = None
 
     @property
@@ -116,7 +115,7 @@ class Runtime:
         end = time.monotonic() + self.settings.drain_seconds
         if self._streams:
             log.info("draining: %d streams have %g s to finish", len(self._streams), self.settings.drain_seconds)
-        while (self._streams or self._upload_count or self._answer_count) and time.monotonic() < end:
+        while (self._streams or not self.files.idle) and time.monotonic() < end:
             await asyncio.sleep(0.05)
         for stream in list(self._streams):
             stream.fail(ServiceError("restarting", "The server is being stopped: connect again."))
@@ -158,51 +157,6 @@ class Runtime:
         if self.keeper.fault is not None or not self.engine.alive:
             return self.keeper.fault or "the engine has stopped"
         return None if self.has_room else "no room for another stream"
-
-    @contextlib.contextmanager
-    def upload_slot(self, client: Client) -> Iterator[Lease]:
-        """Count an upload while it lasts.
-
-        Raises:
-            ServiceError: As many are coming, or are being worked on, as may, the client has used up its share, or the server is
-                being stopped.
-        """
-        if self.draining or max(self._upload_count, self._answer_count) >= WIDER * self.settings.uploads:
-            raise _busy_with_files()
-        self._check_work()
-        with self.quotas.lease(client, "uploads") as lease:
-            self._upload_count += 1
-            try:
-                yield lease
-            finally:
-                self._upload_count -= 1
-
-    @contextlib.contextmanager
-    def work(self) -> Iterator[None]:
-        """Count the work on an upload that has come.
-
-        Raises:
-            ServiceError: As many are waiting for it as may.
-        """
-        self._check_work()
-        self._work_count += 1
-        try:
-            yield
-        finally:
-            self._work_count -= 1
-
-    def _check_work(self) -> None:
-        if self._work_count >= 2 * self.settings.uploads:
-            raise _busy_with_files()
-
-    @contextlib.contextmanager
-    def answer(self) -> Iterator[None]:
-        """Count the sending of an enhanced file."""
-        self._answer_count += 1
-        try:
-            yield
-        finally:
-            self._answer_count -= 1
 
     @property
     def has_room(self) -> bool:
@@ -255,7 +209,3 @@ def describe(variant: Variant) -> dict[str, Any]:
         "size_ratio": card.size_ratio,
         "parameters": card.parameters,
     }
-
-
-def _busy_with_files() -> ServiceError:
-    return ServiceError("overloaded", "The server is busy with other files: send this one again in a moment.")

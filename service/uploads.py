@@ -158,7 +158,7 @@ async def work_for(request: Request, runtime: Runtime, work: Callable[[Callable[
 
     watching = asyncio.create_task(watch())
     try:
-        with runtime.work():
+        with runtime.files.work():
             return await asyncio.get_running_loop().run_in_executor(runtime.uploads, attended)
     finally:
         watching.cancel()

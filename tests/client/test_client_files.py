@@ -127,8 +127,8 @@ def test_a_file_over_the_limit_is_refused_though_it_is_still_being_sent(serve):
 def test_a_busy_server_says_when_to_try_again(serve):
     with serve(uploads=1) as running, Client(running.http) as client:
         with (
-            running.runtime.work(),
-            running.runtime.work(),
+            running.runtime.files.work(),
+            running.runtime.files.work(),
             pytest.raises(ServerError) as refused,
         ):
             client.enhance_file(WAV)

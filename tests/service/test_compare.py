@@ -173,8 +173,8 @@ def test_the_current_folder_is_not_where_measures_come_from(tmp_path, monkeypatc
 def test_a_full_queue_of_uploads_is_said_with_a_time_to_retry(serve):
     with (
         serve(uploads=1) as running,
-        running.runtime.work(),
-        running.runtime.work(),
+        running.runtime.files.work(),
+        running.runtime.files.work(),
     ):
         answer = compare(running.http, WAV)
     assert_refused(answer, 503, "overloaded")

@@ -101,7 +101,7 @@ def test_a_client_that_leaves_ends_the_work_on_its_file(serve, faulty):
             task = asyncio.create_task(web.post("/enhance", content=BAD, headers={"Content-Type": "audio/wav"}))
             await until(lambda: bool(running.runtime.decoders.processes))
             task.cancel()
-        await until(lambda: running.runtime._upload_count == 0)
+        await until(lambda: running.runtime.files.coming == 0)
         await until(lambda: not running.runtime.decoders.processes)
 
     faulty("no end")

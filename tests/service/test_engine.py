@@ -8,7 +8,8 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from service.engine import EARLY_ROWS, MAX_HOPS, MAX_ROWS, Engine
+from service.engine import Engine
+from service.scheduling import EARLY_ROWS, MAX_HOPS, MAX_ROWS
 
 HOP = 4
 

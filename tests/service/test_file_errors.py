@@ -187,7 +187,7 @@ def test_uploads_beyond_the_bound_are_sent_away_for_a_moment(serve, monkeypatch)
                 return web.post("/enhance", content=WAV, headers={"Content-Type": "audio/wav"})
 
             held_back = [asyncio.create_task(send()) for _ in range(2)]
-            while running.runtime._work_count < 2:
+            while running.runtime.files.worked_on < 2:
                 await asyncio.sleep(0.005)
             refused = await send()
             hold.set()
@@ -240,9 +240,9 @@ def test_a_form_that_breaks_off_is_no_fault_of_the_server(serve, caplog, path):
         head = f"POST {path} HTTP/1.1\r\nHost: x\r\n{kind}\r\nContent-Length: 9999\r\n\r\n"
         part = '--x\r\nContent-Disposition: form-data; name="file"; filename="a"\r\n\r\nRIFF'
         writer.write(head.encode() + part.encode())
-        await until(lambda: running.runtime._upload_count == 1)
+        await until(lambda: running.runtime.files.coming == 1)
         writer.close()
-        await until(lambda: running.runtime._upload_count == 0)
+        await until(lambda: running.runtime.files.coming == 0)
         return httpx.get(f"{running.http}/metrics").text
 
     with serve() as running:

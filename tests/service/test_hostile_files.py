@@ -44,7 +44,7 @@ def leaves_nothing(running, tmp_path, monkeypatch):
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     yield
     runtime = running.runtime
-    asyncio.run(until(lambda: runtime._upload_count == runtime._answer_count == 0))
+    asyncio.run(until(lambda: runtime.files.idle))
     asyncio.run(until(lambda: not open_uploads(tmp_path)))
     assert list(tmp_path.iterdir()) == []
 

@@ -151,7 +151,7 @@ def test_uploads_at_once_are_counted_by_key(serve):
     headers = {"Authorization": "Bearer one-key"}
     with serve(api_keys=KEYS, key_uploads=1) as running:
         key = running.runtime.access.identify({"authorization": "Bearer one-key"}, None, "").key
-        with running.runtime.upload_slot(Client(key, "")):
+        with running.runtime.files.upload(Client(key, "")):
             answer = post(running.http, write(noise(0.1), 16000), headers=headers)
             assert (answer.status_code, answer.json()["code"]) == (503, "overloaded")
             assert post(running.http, write(noise(0.1), 16000), headers={"Authorization": "Bearer two-key"}).status_code == 200

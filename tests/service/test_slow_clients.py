@@ -39,7 +39,7 @@ async def connected(running, data=b"", size=None):
 async def until_free(running):
     """Until nothing is held for any upload or answer."""
     runtime = running.runtime
-    await until(lambda: runtime._upload_count == runtime._answer_count == 0)
+    await until(lambda: runtime.files.idle)
 
 
 async def trickle(writer, bytes_, seconds):
@@ -94,7 +94,7 @@ def test_slow_uploads_keep_no_others_out(serve):
         async with contextlib.AsyncExitStack() as stack:
             for _ in range(7):
                 await stack.enter_async_context(connected(running, head))
-            await until(lambda: running.runtime._upload_count == 7)
+            await until(lambda: running.runtime.files.coming == 7)
             return await asyncio.to_thread(post, running.http, WAV)
 
     with serve(idle_seconds=20, uploads=1) as running:
@@ -164,7 +164,7 @@ def test_who_does_not_read_the_answer_is_cut_off_and_holds_nothing(serve, monkey
     async def never_read():
         async with contextlib.AsyncExitStack() as stack:
             reader, _ = await unread_answer(running, stack, 4096)
-            assert running.runtime._answer_count == 1
+            assert running.runtime.files.leaving == 1
             await until_free(running)
             received = 0
             with contextlib.suppress(OSError):
@@ -197,7 +197,7 @@ def test_who_reads_the_answer_slowly_gets_all_of_it(serve, monkeypatch):
 def test_answers_that_are_not_read_are_bounded(serve):
     with serve(uploads=1) as running, contextlib.ExitStack() as answers:
         for _ in range(8):
-            answers.enter_context(running.runtime.answer())
+            answers.enter_context(running.runtime.files.answer())
         refused = post(running.http, WAV)
         assert_refused(refused, 503, "overloaded")
         assert "retry-after" in refused.headers
@@ -221,7 +221,7 @@ def test_a_refusal_in_the_middle_of_a_body_is_read_by_a_client_that_goes_on_for_
 
 def test_a_stop_waits_for_answers_that_are_being_read(serve):
     async def stop(runtime):
-        with runtime.answer():
+        with runtime.files.answer():
             draining = asyncio.create_task(runtime.drain())
             await asyncio.sleep(0.3)
             assert not draining.done()
