@@ -113,9 +113,9 @@ def enhance(
     """Enhance audio files without a server; a file that fails does not stop the others."""
     jobs = _jobs(source, target)
     network = _choose(zoo, model, variant)
-    console = Console(stderr=True)
+    console = Console(stderr=True, markup=False, highlight=False, soft_wrap=True)
     failed, kept = 0, {read.resolve() for read, _ in jobs}
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    columns = (TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, console=console, disable=not console.is_terminal) as progress:
         task = progress.add_task("enhancing", total=len(jobs))
 

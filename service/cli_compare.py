@@ -40,7 +40,7 @@ def compare_file(
     """Enhance a recording with several variants, without a server, and compare what they cost and how good they are."""
     chosen = [load_variant(path, threads=os.cpu_count() or 1) for path in _paths(zoo, variants, model)]
     folder = out if out is not None else Path(f"{source.stem}-compared")
-    console = Console(stderr=True, markup=False)
+    console = Console(stderr=True, markup=False, highlight=False, soft_wrap=True)
     with contextlib.ExitStack() as files:
         recording = files.enter_context(source.open("rb"))
         clean = None if reference is None else files.enter_context(reference.open("rb"))
@@ -64,7 +64,7 @@ def compare_file(
             finally:
                 partial.unlink(missing_ok=True)
 
-        columns = (TextColumn("{task.description}"), BarColumn(), TimeRemainingColumn())
+        columns = (TextColumn("{task.description}", markup=False), BarColumn(), TimeRemainingColumn())
         with Progress(*columns, console=console, disable=not console.is_terminal) as progress:
             stages = [*targets, "measures"]  # one bar for all, or the time remaining would begin anew with each
             task = progress.add_task("", total=seconds * (len(chosen) + (clean is not None)))

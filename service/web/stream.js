@@ -52,7 +52,7 @@ export class EnhancementStream extends EventTarget {
     const start = this.#position;
     this.#position += samples.length;
     const backlog = this.#socket?.bufferedAmount ?? 0;
-    if (this.state !== "live" || backlog > MAX_UNSENT_SECONDS * this.#options.sampleRate * 2) {
+    if (!this.#open || backlog > MAX_UNSENT_SECONDS * this.#options.sampleRate * 2) {
       if (this.#everLive) this.dropped += 1; // before the first connection there was nothing to lose
       return false;
     }
@@ -64,8 +64,13 @@ export class EnhancementStream extends EventTarget {
   /** Change model, variant or attenuationLimitDb from the next sample on; a reconnection keeps the choice. */
   configure(changes) {
     Object.assign(this.#options, changes);
-    if (this.state === "live") this.#sendChanges(changes);
+    if (this.#open) this.#sendChanges(changes);
     else Object.assign(this.#unsent, changes);
+  }
+
+  // A socket that is being closed takes nothing more, a while before `onclose` says so.
+  get #open() {
+    return this.state === "live" && this.#socket.readyState === WebSocket.OPEN;
   }
 
   #sendChanges(changes) {

@@ -127,7 +127,7 @@ def test_two_recordings_with_one_name_do_not_end_in_one_file(quietwire, zoo_fold
     assert "overwrite" in report
 
 
-@pytest.mark.parametrize("name", ["missing.wav", "."])
+@pytest.mark.parametrize("name", ["missing.wav", ".", f"{'a long name that is not broken up ' * 4}.wav", "[red]1[/red].wav"])
 def test_a_source_without_audio_is_named(quietwire, zoo_folder, tmp_path, name):
     code, _, report = quietwire("enhance", tmp_path / name, tmp_path / "out.wav", "--zoo", zoo_folder)
     assert code == 1

@@ -85,12 +85,15 @@ import(new URL("web/stream.js", location)).then(({ EnhancementStream }) => {
   stream.configure({ attenuationLimitDb: 0 });
   newest().onmessage({ data: '{"type": "ready"}' });
   const sent = newest().sent;
+  newest().readyState = 2; // being closed, and `onclose` has not come yet
+  const taken = stream.send(new Float32Array(160));
+  stream.configure({ attenuationLimitDb: 6 });
   break_(60);
   break_(10);
   Object.assign(window, { WebSocket: real.WebSocket, setTimeout: real.setTimeout });
   Object.assign(Math, { random: real.random });
   delete performance.now;
-  done({ waits, sent, url: newest().url });
+  done({ waits, sent, taken, dropped: stream.dropped, url: newest().url });
 });
 """
 SINE_STEP = 0.5 * 2 * 3.1416 * 200 / 48000  # the steepest step of the sine itself
@@ -157,4 +160,5 @@ def test_connections_that_fail_are_tried_later_and_later_and_changes_meanwhile_a
     assert found["waits"] == [500, 1000, 2000, 4000, 8000, 8000, 500, 1000]
     assert found["sent"] == [{"type": "configure", "model": "crn", "variant": "pruned", "attenuation_limit_db": 0}]
     assert "variant=pruned" in found["url"]
-    assert "attenuation_limit_db=0" in found["url"]
+    assert (found["taken"], found["dropped"]) == (False, 1)
+    assert "attenuation_limit_db=6" in found["url"]
