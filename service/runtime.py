@@ -25,6 +25,8 @@ from service.overload import PERIOD_SECONDS, Overload
 from service.quotas import Quotas
 from service.settings import Settings
 
+CLOSE_SECONDS = 2.0  # a client that does not read how its stream ended is not waited for longer
+
 log = logging.getLogger(__name__)
 
 
@@ -67,6 +69,7 @@ class Runtime:
         self.draining = False
         self.files = FileTraffic(settings.uploads, self.quotas, lambda: self.draining)
         self._streams: dict[Live, None] = {}  # oldest first
+        self._connections = 0
         self._guard: asyncio.Task[None] | None = None
 
     @property
@@ -119,8 +122,8 @@ class Runtime:
             await asyncio.sleep(0.05)
         for stream in list(self._streams):
             stream.fail(ServiceError("restarting", "The server is being stopped: connect again."))
-        end = time.monotonic() + 2
-        while self._streams and time.monotonic() < end:
+        end = time.monotonic() + CLOSE_SECONDS + 0.5
+        while self._connections and time.monotonic() < end:
             await asyncio.sleep(0.02)
 
     def stop(self) -> None:
@@ -185,6 +188,15 @@ class Runtime:
             raise ServiceError("internal", "The server recovers from a fault: connect again in a moment.")
         if not self._has_room(variant, channels):
             raise ServiceError("overloaded", "The server holds no room for another stream: try again later.")
+
+    @contextlib.contextmanager
+    def connection(self) -> Iterator[None]:
+        """Count a WebSocket until it has been told how it ended: a stop waits for that."""
+        self._connections += 1
+        try:
+            yield
+        finally:
+            self._connections -= 1
 
     @contextlib.contextmanager
     def live(self, stream: Live) -> Iterator[None]:

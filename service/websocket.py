@@ -13,17 +13,21 @@ from starlette.websockets import WebSocket, WebSocketDisconnect
 from service.errors import CLOSE_CODES, ServiceError
 from service.parameters import parse_query
 from service.quotas import Client
-from service.runtime import Runtime
+from service.runtime import CLOSE_SECONDS, Runtime
 from service.session import Session
 from service.spans import annotate
 
 log = logging.getLogger(__name__)
-CLOSE_SECONDS = 2.0  # a client that does not read is not waited for longer
 
 
 async def enhance(websocket: WebSocket) -> None:
     """Live enhancement; see docs/protocol.md."""
     runtime: Runtime = websocket.app.state.runtime
+    with runtime.connection():
+        await _serve(websocket, runtime)
+
+
+async def _serve(websocket: WebSocket, runtime: Runtime) -> None:
     session, code, reason = None, 1006, "server"
     try:
         client = await _accept(websocket, runtime)

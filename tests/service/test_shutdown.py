@@ -11,6 +11,8 @@ from pathlib import Path
 import httpx
 import pytest
 
+from service import websocket
+
 from .client import END, decode, encode, live, noise, receive, send, talk
 
 ROOT = Path(__file__).parents[2]
@@ -62,3 +64,25 @@ def test_a_stop_lets_streams_finish_and_tells_those_that_do_not(process):
     assert cut[1][-1]["code"] == "restarting"
     assert running.wait(10) == 0
     assert running.stderr.read() == b""
+
+
+def test_a_stream_that_has_ended_is_closed_as_one_although_the_server_is_stopped_meanwhile(serve, monkeypatch):
+    close = websocket._close
+
+    async def slowly(*arguments):
+        await asyncio.sleep(0.5)
+        await close(*arguments)
+
+    async def stop(running):
+        async with live(running.url) as one:
+            heard = []
+            await send(one, END)
+            end = asyncio.create_task(receive(one, heard))
+            while not any(isinstance(message, dict) and message["type"] == "summary" for message in heard):
+                await asyncio.sleep(0.01)
+            running.server.should_exit = True
+            return await end
+
+    monkeypatch.setattr("service.websocket._close", slowly)
+    with serve(drain_seconds=5) as running:
+        assert asyncio.run(stop(running)) == 1000
