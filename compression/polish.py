@@ -20,7 +20,6 @@ from compression.optimizer import Optimizers
 from compression.recipe import Recipe, TrainingSettings
 from compression.sharing import fine_tunable, settled
 from compression.stage_record import fingerprint
-from compression.stages import VALIDATION_BATCHES
 from compression.telling import say
 from compression.train import Trainer, validate
 
@@ -60,9 +59,9 @@ def polish(
     known = json.dumps([fingerprint(network), dataclasses.asdict(settings), dataclasses.asdict(recipe.mixing)])
     folder = trained.parent / f"polish-{hashlib.sha256(known.encode()).hexdigest()[:8]}"
     trainer = Trainer(ready, *batches, folder, device, network=fine_tunable(network, {}), mixers=mixers)
-    if not trainer.run(VALIDATION_BATCHES, budget_seconds):
+    if not trainer.run(budget_seconds):
         return None
-    before = validate(network.to(device), Aimed(batches[1], settings.kept), VALIDATION_BATCHES, settings.loss_weights)
+    before = validate(network.to(device), Aimed(batches[1], settings.kept), settings.validation_batches, settings.loss_weights)
     best, shaped = load_checkpoint(folder / "best.pt"), fine_tunable(network, {})
     if best["best"] >= before["loss"]:
         say(f"the polish made nothing better: validation loss {before['loss']:.4f} → {best['best']:.4f}")

@@ -31,7 +31,6 @@ from compression.train import Trainer, validate
 from models.network import StreamingNetwork
 
 CPU = torch.device("cpu")
-VALIDATION_BATCHES = 16
 
 
 class StoppedError(Exception):
@@ -64,7 +63,7 @@ class Workshop:
     mixers: int = 0
     pruned_from: Path | None = None
     kept: Residual = NONE
-    losses: dict[tuple[LossWeights, Residual], float] = dataclasses.field(default_factory=dict)
+    losses: dict[tuple[LossWeights, Residual, int], float] = dataclasses.field(default_factory=dict)
 
     def batches(self, training: TrainingSettings, seconds: float | None = None) -> Batches:
         """Training batches; of so many seconds altogether where these are given."""
@@ -77,11 +76,12 @@ class Workshop:
 
     def loss(self, network: StreamingNetwork, training: TrainingSettings) -> float:
         """Validation loss of a network."""
-        return validate(network, Aimed(self.valid, training.kept), VALIDATION_BATCHES, training.loss_weights)["loss"]
+        batches = Aimed(self.valid, training.kept)
+        return validate(network, batches, training.validation_batches, training.loss_weights)["loss"]
 
     def original_loss(self, training: TrainingSettings) -> float:
         """Validation loss of ``original``."""
-        measured = training.loss_weights, training.kept
+        measured = training.loss_weights, training.kept, training.validation_batches
         if measured not in self.losses:
             self.losses[measured] = self.loss(self.original, training)
         return self.losses[measured]
@@ -170,7 +170,7 @@ def _train(shop: Workshop, stage: Stage, network: StreamingNetwork, folder: Path
     recipe = Recipe({"family": network.family, **network.hyperparameters()}, stage.training, shop.mixing)
     batches = shop.lessons(stage.training)
     trainer = Trainer(recipe, batches, shop.valid, folder, CPU, network=network, mixers=shop.mixers)
-    trainer.run(VALIDATION_BATCHES, shop.deadline - time.monotonic())
+    trainer.run(shop.deadline - time.monotonic())
     if trainer.step < stage.training.steps:
         raise StoppedError(f"stopped in {stage.name} after {trainer.step} of {stage.training.steps} steps")
     return {"steps": trainer.step, "hours_of_mixtures": round(trainer.hours, 2)}

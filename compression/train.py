@@ -138,7 +138,7 @@ class Trainer:
             "best": self.best,
         }
 
-    def run(self, validation_batches: int = 16, budget_seconds: float = float("inf")) -> bool:
+    def run(self, budget_seconds: float = float("inf")) -> bool:
         """Train until the recipe's steps are done, the budget is spent or SIGINT comes; then save.
 
         Returns:
@@ -151,7 +151,7 @@ class Trainer:
                 loss = self._step(next(batches))
                 progress.show(self.step, loss, self.left_out)
                 if self.step % self.settings.validate_every == 0 or self.step == self.settings.steps:
-                    self._validate(progress, validation_batches)
+                    self._validate(progress)
             asked = stopped()
         save_checkpoint(self.folder / "checkpoint.pt", self.content())
         return self.step >= self.settings.steps and not asked
@@ -194,8 +194,8 @@ class Trainer:
             else:
                 kept.copy_(newest)
 
-    def _validate(self, progress: Progress, batches: int) -> None:
-        scores = validate(self.average, self.valid, batches, self.settings.loss_weights)
+    def _validate(self, progress: Progress) -> None:
+        scores = validate(self.average, self.valid, self.settings.validation_batches, self.settings.loss_weights)
         improved = scores["loss"] < self.best
         self.best = min(self.best, scores["loss"])
         rates = {"train_loss": progress.mean_loss(), "learning_rate": learning_rate(self.settings, self.step)}

@@ -17,6 +17,7 @@ warmup = 10
 batch = 2
 seconds = 0.25
 validate_every = 20
+validation_batches = 1
 [sweep]
 centroids = [4, 2, 16]
 macs_ratios = [0.6, 0.8]

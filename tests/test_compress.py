@@ -7,7 +7,6 @@ from pathlib import Path
 
 import pytest
 
-from compression import stages
 from compression.batches import Batch
 from compression.checkpoint import load_checkpoint, load_network
 from compression.errors import CheckpointError, CompressionError, RecipeError
@@ -20,7 +19,9 @@ from . import compression_command
 from .compression_command import write
 from .untrained import checkpoint
 
-TRAINING = "seed = 2\nsteps = 2\ncooldown = 1\nwarmup = 1\nbatch = 2\nseconds = 0.25\nvalidate_every = 2\n"
+TRAINING = (
+    "seed = 2\nsteps = 2\ncooldown = 1\nwarmup = 1\nbatch = 2\nseconds = 0.25\nvalidate_every = 2\nvalidation_batches = 1\n"
+)
 SETTINGS = f"""
 [pruning]
 rounds = 2
@@ -39,11 +40,6 @@ sensitivity_seconds = 0.5
 {TRAINING}
 """
 MADE = ("pruned", "quantized", "combined")
-
-
-@pytest.fixture(autouse=True)
-def one_validation_batch(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(stages, "VALIDATION_BATCHES", 1)
 
 
 def settings(folder: Path, text: str = SETTINGS) -> Path:

@@ -28,6 +28,7 @@ cooldown = 1
 batch = 2
 seconds = 0.5
 validate_every = 2
+validation_batches = 1
 """
 
 
@@ -94,7 +95,9 @@ def test_from_recordings_to_figures_in_a_card(folder: Path, tmp_path: Path) -> N
 
 def test_a_recipe_with_a_polish_ends_with_a_network_that_can_be_trained_on(folder: Path, tmp_path: Path) -> None:
     recipe, run = tmp_path / "polished.toml", tmp_path / "run"
-    recipe.write_text(f"{RECIPE}[polish]\nsteps = 2\ncooldown = 1\nwarmup = 1\nvalidate_every = 1\nseed = 4\n")
+    recipe.write_text(
+        f"{RECIPE}[polish]\nsteps = 2\ncooldown = 1\nwarmup = 1\nvalidate_every = 1\nvalidation_batches = 1\nseed = 4\n"
+    )
     command = ("train", recipe, "--speech", folder / "speech", "--noise", folder / "noise", "--threads", 1, "--run", run)
     succeed("train", folder / "small.toml", *command[2:])
     succeed(*command, "--minutes", 1e-9)

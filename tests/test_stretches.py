@@ -71,14 +71,15 @@ def test_whole_examples_are_made_once(stretches: int, first: int) -> None:
 
 
 def recipe(**numbers: object) -> Recipe:
-    usual = {"steps": 6, "cooldown": 2, "warmup": 2, "batch": 4, "seconds": 0.3, "stretches": 2, "validate_every": 4}
+    usual = {"steps": 6, "cooldown": 2, "warmup": 2, "batch": 4, "seconds": 0.3, "stretches": 2}
+    usual |= {"validate_every": 4, "validation_batches": 1}
     return Recipe(dict(SMALL), TrainingSettings(**(usual | numbers)), MixingSettings())
 
 
 def trained(folder: Path, draw=examples) -> Trainer:
     torch.set_num_threads(1)
     trainer = Trainer(recipe(), draw, examples, folder, torch.device("cpu"))
-    trainer.run(validation_batches=1)
+    trainer.run()
     return trainer
 
 
@@ -108,7 +109,7 @@ class Forgetful(Listener):
 def test_what_came_before_changes_what_is_learned(tmp_path: Path) -> None:
     one, other = trained(tmp_path / "one"), Trainer(recipe(), examples, examples, tmp_path / "other", torch.device("cpu"))
     other.listen = Forgetful(2)
-    other.run(validation_batches=1)
+    other.run()
     assert not torch.equal(one.network.mask.weight, other.network.mask.weight)
 
 

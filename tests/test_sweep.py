@@ -42,7 +42,6 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module", autouse=True)
 def short_validation():
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(stages, "VALIDATION_BATCHES", 1)
         patch.setattr(sources, "VALIDATION_BATCH", 2)
         patch.setattr(sources, "VALIDATION_SECONDS", 1)
         yield

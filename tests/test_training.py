@@ -25,7 +25,15 @@ STEPS = 6
 
 
 def recipe(network: dict[str, object] = SMALL, **training: object) -> Recipe:
-    numbers = {"steps": STEPS, "cooldown": 2, "warmup": 2, "batch": 2, "seconds": 0.25, "validate_every": 4}
+    numbers = {
+        "steps": STEPS,
+        "cooldown": 2,
+        "warmup": 2,
+        "batch": 2,
+        "seconds": 0.25,
+        "validate_every": 4,
+        "validation_batches": 2,
+    }
     return Recipe(dict(network), TrainingSettings(**(numbers | training)), MixingSettings())
 
 
@@ -51,7 +59,7 @@ def interrupted(after: int) -> Callable[[int, int], tuple[torch.Tensor, torch.Te
 def trained(folder: Path, settings: Recipe | None = None, draw=batches, initial: Path | None = None) -> Trainer:
     torch.set_num_threads(1)
     trainer = Trainer(settings or recipe(), draw, batches, folder, CPU, initial)
-    trainer.run(validation_batches=2)
+    trainer.run()
     return trainer
 
 
@@ -80,7 +88,7 @@ def test_ctrl_c_saves_and_the_resumed_run_ends_like_an_uninterrupted_one(tmp_pat
 def test_batches_made_ahead_by_other_processes_are_the_same(tmp_path: Path) -> None:
     trainers = [Trainer(recipe(), batches, batches, tmp_path / str(mixers), CPU, mixers=mixers) for mixers in (0, 1)]
     for trainer in trainers:
-        trainer.run(validation_batches=2)
+        trainer.run()
     assert_equal(*trainers)
 
 
@@ -95,7 +103,7 @@ def test_ctrl_c_in_the_terminal_leaves_the_processes_that_mix_to_the_one_that_tr
         return batches(seed, index)
 
     trainer = Trainer(recipe(steps=100), draw, batches, tmp_path, CPU, mixers=1)
-    trainer.run(validation_batches=2)
+    trainer.run()
     assert trainer.step == load_checkpoint(tmp_path / "checkpoint.pt")["step"] < 100
 
 
@@ -187,7 +195,7 @@ def test_a_folder_that_cannot_be_written_is_named_and_the_log_may_be_cut_off(tmp
     shutil.rmtree(tmp_path / "run")
     (tmp_path / "run").write_text("")
     with pytest.raises(CheckpointError, match=r"checkpoint\.pt cannot be written"):
-        trainer.run(validation_batches=1)
+        trainer.run()
 
 
 def test_a_checkpoint_of_another_network_is_refused(tmp_path: Path) -> None:
@@ -208,7 +216,7 @@ def test_the_learning_rate_rises_stays_and_falls_to_zero() -> None:
 def test_the_moving_average_is_over_weights_and_statistics_alike(tmp_path: Path) -> None:
     trainer = Trainer(recipe(steps=1, cooldown=0, average=0.9), batches, batches, tmp_path, CPU)
     before = {name: value.clone() for name, value in trainer.average.state_dict().items()}
-    trainer.run(validation_batches=1)
+    trainer.run()
     decay = 2 / 11  # of the first step, below the recipe's
     for name, value in trainer.network.state_dict().items():
         expected = value if name.endswith("num_batches_tracked") else decay * before[name] + (1 - decay) * value
