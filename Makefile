@@ -4,6 +4,7 @@
 # Variables, given as in `make serve PORT=9000`:
 #   PYTHON       The Python (3.11 or newer) that .venv is made with.
 #   HOST, PORT   Where `make serve` listens; HOST=0.0.0.0 lets other machines in.
+#   JOBS         How many tests run side by side: most of them wait for real time to pass, so two a processor, and at most 8.
 #   ARGS         More flags for `quietwire serve`, as in ARGS='--help'.
 #   TORCH_INDEX  A further package index for torch. On Linux the default one has torch with several gigabytes of CUDA;
 #                TORCH_INDEX=https://download.pytorch.org/whl/cpu takes the small CPU build of the same version.
@@ -12,6 +13,7 @@
 PYTHON ?= python3
 HOST := 127.0.0.1
 PORT := 8000
+JOBS = $(shell $(PYTHON) -c 'import os; print(min(8, 2 * (os.cpu_count() or 1)))')
 ARGS :=
 TORCH_INDEX :=
 
@@ -32,7 +34,7 @@ test: $(VENV)/.test ## Check style, formatting and types, then run all tests
 	$(RUN) -m ruff check .
 	$(RUN) -m ruff format --check .
 	$(RUN) -m mypy
-	$(RUN) -m pytest
+	$(RUN) -m pytest --numprocesses $(JOBS) --dist worksteal
 
 audit: $(VENV)/.serve ## Look for known vulnerabilities in what the service needs; asks PyPI over the network
 	@$(PIP) --quiet 'pip-audit>=2.9,<3'

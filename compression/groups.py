@@ -8,12 +8,13 @@ flattened spectrum. Removing unit ``j`` of a width removes index ``j`` of every 
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Mapping
 
 import torch
 from torch import Tensor
 
-from models.crn import Crn
+from models.crn import Crn, CrnConfig
 from models.fcn import Fcn, FcnConfig
 from models.network import StreamingNetwork
 
@@ -40,17 +41,38 @@ def widths(network: StreamingNetwork) -> dict[str, int]:
 def with_widths(network: StreamingNetwork, chosen: Mapping[str, int]) -> StreamingNetwork:
     """A new network of the same family and depth with these widths and random weights."""
     if isinstance(network, Fcn):
-        return Fcn(FcnConfig(tuple(chosen[name] for name in widths(network))))
+        return Fcn(_fcn_config(network, chosen))
     assert isinstance(network, Crn)
+    return Crn(_crn_config(network, chosen))
+
+
+def costs_with(network: StreamingNetwork, chosen: Mapping[str, int]) -> tuple[int, int]:
+    """Multiplications a second and parameters that ``with_widths`` would have, without making it."""
+    if isinstance(network, Fcn):
+        macs = Fcn.macs_of(_fcn_config(network, chosen))
+    else:
+        assert isinstance(network, Crn)
+        macs = Crn.macs_of(_crn_config(network, chosen))
+    sizes, described = widths(network), axes(network)
+    parameters = 0
+    for name, parameter in network.named_parameters():
+        shape = zip(parameter.shape, described[name], strict=True)
+        parameters += math.prod(size if width is None else size // sizes[width] * chosen[width] for size, width in shape)
+    return macs, parameters
+
+
+def _fcn_config(network: Fcn, chosen: Mapping[str, int]) -> FcnConfig:
+    return FcnConfig(tuple(chosen[name] for name in widths(network)))
+
+
+def _crn_config(network: Crn, chosen: Mapping[str, int]) -> CrnConfig:
     blocks = range(len(network.config.subband_units))
-    return Crn(
-        dataclasses.replace(
-            network.config,
-            channels=chosen["channels"],
-            subband_channels=chosen["subband_channels"],
-            subband_units=tuple(chosen.get(f"subband_units.{index}", 0) for index in blocks),
-            fullband_units=tuple(chosen.get(f"fullband_units.{index}", 0) for index in blocks),
-        )
+    return dataclasses.replace(
+        network.config,
+        channels=chosen["channels"],
+        subband_channels=chosen["subband_channels"],
+        subband_units=tuple(chosen.get(f"subband_units.{index}", 0) for index in blocks),
+        fullband_units=tuple(chosen.get(f"fullband_units.{index}", 0) for index in blocks),
     )
 
 

@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 
 from torch import Tensor
 
-from compression.groups import widths, with_widths
+from compression.groups import costs_with, widths
 from models.network import StreamingNetwork
 
 Costs = tuple[float, float]
@@ -20,8 +20,8 @@ Costs = tuple[float, float]
 
 def _costs(network: StreamingNetwork, sizes: Mapping[str, int], targets: Costs) -> Costs:
     """Multiplications and parameters at these widths, over those that are allowed."""
-    current = with_widths(network, sizes)
-    return current.macs_per_second() / targets[0], current.parameter_count() / targets[1]
+    macs, parameters = costs_with(network, sizes)
+    return macs / targets[0], parameters / targets[1]
 
 
 def _saved(before: Costs, after: Costs) -> float:

@@ -175,9 +175,14 @@ class Crn(StreamingNetwork):
         return sizes
 
     def macs_per_second(self) -> int:
-        config, wide, channels = self.config, self.config.subband_channels, self.config.channels
-        high, low = 2 * self.bands, self.bands
-        macs = 2 * self.window * 2 * self.bins  # the two transforms, as matrix products
+        return self.macs_of(self.config)
+
+    @classmethod
+    def macs_of(cls, config: CrnConfig) -> int:
+        """``macs_per_second`` of a network of these widths."""
+        wide, channels = config.subband_channels, config.channels
+        high, low = 2 * cls.bands, cls.bands
+        macs = 2 * cls.window * 2 * cls.bins  # the two transforms, as matrix products
         macs += high * 3 * 8 * channels + config.depth * high * 3 * channels * channels
         macs += low * 4 * channels * wide + low * wide * 2 * channels
         for units in config.subband_units:
@@ -185,7 +190,7 @@ class Crn(StreamingNetwork):
         for units in config.fullband_units:
             macs += 2 * low * wide * units + 6 * units * units
         macs += config.depth * high * (2 + 3) * channels * channels + high * 3 * channels * 8
-        return macs * self.sample_rate // self.hop
+        return macs * cls.sample_rate // cls.hop
 
     def step(self, audio: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
         parts = split_state(state, self.state_sizes)

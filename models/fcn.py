@@ -122,7 +122,12 @@ class Fcn(StreamingNetwork):
         return {f"layer{i}": conv.in_channels * (TAPS - 1) for i, conv in enumerate(self.convs)}
 
     def macs_per_second(self) -> int:
-        return sum(conv.weight.numel() for conv in self.convs) * self.sample_rate
+        return self.macs_of(self.config)
+
+    @classmethod
+    def macs_of(cls, config: FcnConfig) -> int:
+        """``macs_per_second`` of a network of these widths."""
+        return sum(inputs * outputs for inputs, outputs in itertools.pairwise((1, *config.filters, 1))) * TAPS * cls.sample_rate
 
     def initial_state(self, batch: int) -> Tensor:
         """Every layer's input under endless digital silence, ``[batch, state_size]``."""

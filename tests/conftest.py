@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -10,6 +11,10 @@ import numpy as np
 import pytest
 
 import quietwire as quietwire  # lets `compression` be found on Python 3.14
+
+# Tests run side by side and their networks are small: more threads in each would only get in each other's way.
+for _name, _value in {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}.items():
+    os.environ.setdefault(_name, _value)
 
 if TYPE_CHECKING:
     from models.network import StreamingNetwork

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from compression.groups import axes, shrink, widths, with_widths
+from compression.groups import axes, costs_with, shrink, widths, with_widths
 from compression.pruning import choose, schedule
 from models.crn import Crn, CrnConfig
 from models.fcn import Fcn, FcnConfig
@@ -44,6 +44,15 @@ def test_every_parameter_and_statistic_follows_widths_that_fit_its_shape(family:
     for name, value in stored.items():
         assert len(described[name]) == value.ndim
         assert all(width is None or size % sizes[width] == 0 for width, size in zip(described[name], value.shape, strict=True))
+
+
+@pytest.mark.parametrize("family", ["crn", "fcn"])
+def test_what_other_widths_would_cost_is_what_such_a_network_costs(family: str) -> None:
+    network = small(family)
+    for fewer in (dict.fromkeys(widths(network), 1), {next(iter(widths(network))): 2}, {}):
+        sizes = {name: size - fewer.get(name, 0) for name, size in widths(network).items()}
+        other = with_widths(network, sizes)
+        assert costs_with(network, sizes) == (other.macs_per_second(), other.parameter_count())
 
 
 @pytest.mark.parametrize("family", ["crn", "fcn"])
