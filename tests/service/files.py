@@ -27,9 +27,9 @@ def read(data: bytes) -> tuple[np.ndarray, soundfile._SoundFileInfo]:
 def post(address: str, data: bytes, kind: str = "audio/wav", headers: dict[str, str] | None = None, **query) -> httpx.Response:
     """Send a file as it is."""
     headers = {"Content-Type": kind, **(headers or {})}
-    return httpx.post(f"{address}/enhance", content=data, headers=headers, params=query, timeout=60)
+    return httpx.post(f"{address}/enhance", content=data, headers=headers, params=query, timeout=300)
 
 
 def post_form(address: str, data: bytes, field: str = "file", **query) -> httpx.Response:
     """Send a file in a form."""
-    return httpx.post(f"{address}/enhance", files={field: ("speech.wav", data)}, params=query, timeout=60)
+    return httpx.post(f"{address}/enhance", files={field: ("speech.wav", data)}, params=query, timeout=300)

@@ -30,7 +30,7 @@ def speech():
 
 def compare(address, data, reference=None, **query):
     files = {"file": ("noisy.wav", data)} | ({} if reference is None else {"reference": ("clean.wav", reference)})
-    return httpx.post(f"{address}/compare", files=files, params=query, timeout=60)
+    return httpx.post(f"{address}/compare", files=files, params=query, timeout=300)
 
 
 def scores(row):

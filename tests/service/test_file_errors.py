@@ -181,7 +181,7 @@ def test_uploads_beyond_the_bound_are_sent_away_for_a_moment(serve, monkeypatch)
         return work(*arguments, **options)
 
     async def crowd():
-        async with httpx.AsyncClient(base_url=running.http, timeout=60) as web:
+        async with httpx.AsyncClient(base_url=running.http, timeout=300) as web:
 
             def send():
                 return web.post("/enhance", content=WAV, headers={"Content-Type": "audio/wav"})
@@ -208,7 +208,7 @@ def test_uploads_and_live_streams_do_not_disturb_each_other(running):
     audio, file = noise(2.0, 30), noise(6.0, 31)
 
     async def both():
-        async with httpx.AsyncClient(base_url=running.http, timeout=60) as web:
+        async with httpx.AsyncClient(base_url=running.http, timeout=300) as web:
             query = {"model": "crn", "variant": "original"}
             data = write(file, 16000, subtype="FLOAT")
             uploads = [

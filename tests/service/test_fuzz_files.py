@@ -13,14 +13,14 @@ IDENTITY = {"model": "fcn", "variant": "pruned"}
 
 
 def test_every_kind_of_file_is_enhanced_while_it_is_whole(running):
-    with httpx.Client(base_url=running.http, timeout=60) as web:
+    with httpx.Client(base_url=running.http, timeout=300) as web:
         for data in whole_files():
             answer = web.post("/enhance", content=data, headers={"Content-Type": "audio/wav"}, params=IDENTITY)
             assert answer.status_code == 200, answer.text
 
 
 def test_a_damaged_file_is_refused_in_a_sentence_or_enhanced(running):
-    with httpx.Client(base_url=running.http, timeout=60) as web:
+    with httpx.Client(base_url=running.http, timeout=300) as web:
         for data in itertools.islice(mutated(whole_files(), seed=0), INPUTS):
             answer = web.post("/enhance", content=data, headers={"Content-Type": "audio/wav"}, params=IDENTITY)
             if answer.status_code == 200:

@@ -55,7 +55,7 @@ def test_a_full_disk_refuses_large_files_only(zoo_folder, tmp_path, expected):
     }
 
     async def post_all():
-        async with httpx.AsyncClient(base_url=served.http, timeout=60) as web:
+        async with httpx.AsyncClient(base_url=served.http, timeout=300) as web:
             return {name: await web.post("/enhance?variant=pruned", **upload) for name, upload in uploads.items()}
 
     limits = {"RLIMIT_FSIZE": 10 << 20}  # as if the disk was full then

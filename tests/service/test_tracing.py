@@ -107,7 +107,7 @@ def test_files_are_spans_with_what_was_done(serve, collector):
     with serve(telemetry_endpoint=collector.endpoint, api_keys=["hush-key"]) as running:
         post(running.http, WAV, headers=TRACEPARENT, model="crn", variant="pruned", token="hush-key")
         post_form(running.http, WAV, token="hush-wrong")
-        httpx.post(f"{running.http}/compare?token=hush-key&variants=crn/original,fcn/pruned", files={"file": WAV}, timeout=60)
+        httpx.post(f"{running.http}/compare?token=hush-key&variants=crn/original,fcn/pruned", files={"file": WAV}, timeout=300)
         httpx.get(f"{running.http}/variants", headers={"Authorization": "Bearer hush-key"})
         httpx.get(f"{running.http}/healthz")
         httpx.get(f"{running.http}/metrics?token=hush-key")

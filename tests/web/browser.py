@@ -64,7 +64,7 @@ def served(zoo: Zoo | None = None, **settings: Any) -> Iterator[str]:
     thread = threading.Thread(target=server.run, name="server")
     thread.start()
     try:
-        yield f"http://127.0.0.1:{ports.get(timeout=60)}/"
+        yield f"http://127.0.0.1:{ports.get(timeout=120)}/"
     finally:
         server.should_exit = True
         thread.join()
