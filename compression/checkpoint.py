@@ -97,6 +97,24 @@ def compact(content: dict[str, Any]) -> dict[str, Any]:
     return {**content, "weights": None, "state": None, "optimizer": shrink(content["optimizer"])}
 
 
+def mean(one: dict[str, Any], other: dict[str, Any], share: float) -> dict[str, Any]:
+    """The first checkpoint with the mean of both averaged networks: of two ends of trainings that began alike, often the best.
+
+    Args:
+        one: Gives everything else.
+        other: Of a network of the same widths.
+        share: Of the second in the mean, from 0 to 1.
+
+    Raises:
+        CheckpointError: The networks have other widths.
+    """
+    if one["network"] != other["network"]:
+        raise CheckpointError("the two checkpoints are of networks of other widths: only alike ones have a mean")
+    pairs = {name: (value, other["average"][name]) for name, value in one["average"].items()}
+    average = {name: a.lerp(b, share) if a.is_floating_point() else a for name, (a, b) in pairs.items()}
+    return {**one, "average": average, "weights": None, "state": None, "hours": max(one["hours"], other["hours"])}
+
+
 def trained_residual(facts: dict[str, Any]) -> Residual:
     """What a network of ``training_facts`` was trained to keep of the noise: the last training decides."""
     last = facts["settings"].get("polish", facts["settings"])

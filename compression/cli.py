@@ -144,12 +144,17 @@ def export(
 def checkpoint(
     source: Annotated[Path, typer.Argument(metavar="CHECKPOINT", help="Made by `quietwire train`.")],
     target: Annotated[Path, typer.Argument(help="File to write.")],
+    mean_with: Annotated[Path | None, typer.Option(help="A checkpoint of the same widths: write the mean of both.")] = None,
+    share: Annotated[float, typer.Option(min=0, max=1, help="Of that one in the mean.")] = 0.5,
 ) -> None:
     """Write a compact copy of a checkpoint, for keeping; `quietwire train --resume-from` goes on from it."""
     require_extra()
-    from compression.checkpoint import compact, load_checkpoint, save_checkpoint
+    from compression.checkpoint import compact, load_checkpoint, mean, save_checkpoint
 
-    save_checkpoint(target, compact(load_checkpoint(source)))
+    content = load_checkpoint(source)
+    if mean_with is not None:
+        content = mean(content, load_checkpoint(mean_with), share)
+    save_checkpoint(target, compact(content))
     typer.echo(f"{target}: {target.stat().st_size:,} bytes of {source.stat().st_size:,}")
 
 

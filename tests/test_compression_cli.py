@@ -14,9 +14,11 @@ from typer.testing import CliRunner, Result
 
 from compression import cli, cli_options
 from compression.checkpoint import load_checkpoint, load_network, training_facts
-from compression.errors import CorpusError, EvaluationError, ExtraMissingError, RecipeError
+from compression.errors import CheckpointError, CorpusError, EvaluationError, ExtraMissingError, RecipeError
 from models.card import load_card
 from models.zoo import ZooError
+
+from .untrained import checkpoint
 
 RECIPE = """
 [network]
@@ -122,6 +124,20 @@ def test_a_recipe_with_a_polish_ends_with_a_network_that_can_be_trained_on(folde
     recipe.write_text(recipe.read_text().replace("seed = 4", "seed = 5"))
     succeed(*command)
     assert len(list(run.glob("polish-*"))) == 2  # with other numbers it begins anew
+
+
+def test_two_checkpoints_of_the_same_widths_have_a_mean(tmp_path: Path) -> None:
+    sources = [checkpoint(tmp_path, "fcn", seed) for seed in (1, 2)]
+    succeed("checkpoint", sources[0], tmp_path / "mean.pt", "--mean-with", sources[1], "--share", 0.25)
+    one, other, between = (load_checkpoint(path)["average"] for path in (*sources, tmp_path / "mean.pt"))
+    assert not torch.equal(one["convs.0.weight"], other["convs.0.weight"])
+    for name in ("convs.0.weight", "norms.0.running_var"):
+        torch.testing.assert_close(between[name], 0.75 * one[name] + 0.25 * other[name])
+
+    narrow = checkpoint(tmp_path, "fcn", 3, filters=[2])
+    error = call("checkpoint", sources[0], tmp_path / "none.pt", "--mean-with", narrow).exception
+    assert isinstance(error, CheckpointError)
+    assert not (tmp_path / "none.pt").exists()
 
 
 def test_user_errors_leave_the_commands_as_they_are(folder: Path, tmp_path: Path) -> None:
