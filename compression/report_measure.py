@@ -86,17 +86,14 @@ def find_subjects(zoo: Path, families: Collection[str], sweep: Path | None = Non
 def measure_times(subjects: Subjects, seconds: float, progress: Callable[[], None] = lambda: None) -> list[float]:
     """Real-time factor of each, one stream in chunks of 20 ms on one thread, measured for so many seconds.
 
-    They take turns, and of each the median turn counts, measured by how fast the machine was in that round, so that what
-    else it does falls on all alike, even where it has two speeds and keeps to one for minutes.
+    They take turns, and of each a fast one counts, the first decile: what else the machine does can only add to a turn.
     """
     turns = []
     for _ in range(ROUNDS):
         for subject in subjects.found:
             turns.append(real_time_factor(subject.variant, seconds / ROUNDS))
             progress()
-    rounds = np.reshape(turns, (ROUNDS, -1))
-    pace = np.exp(np.log(rounds).mean(axis=1, keepdims=True))
-    return [float(factor) for factor in np.median(rounds / pace, axis=0) * np.median(pace)]
+    return [float(factor) for factor in np.percentile(np.reshape(turns, (ROUNDS, -1)), 10, axis=0)]
 
 
 def measure_report(
