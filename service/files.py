@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import os
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import BinaryIO, Literal
 
 import numpy as np
@@ -180,14 +182,24 @@ class _Sink:
     """A file to write to through libsndfile, which would only print what goes wrong there: it is kept and raised later."""
 
     def __init__(self, file: BinaryIO) -> None:
-        self.seek, self.tell = file.seek, file.tell
         self._file = file
         self._error: OSError | None = None
 
     def write(self, data: bytes) -> int:
         """Write, or write nothing."""
+        return self._keeping(partial(self._file.write, data))
+
+    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
+        """Move, and write what the file had in a buffer, or stay."""
+        return self._keeping(partial(self._file.seek, offset, whence))
+
+    def tell(self) -> int:
+        """Where the next bytes would be written."""
+        return self._keeping(self._file.tell)
+
+    def _keeping(self, work: Callable[[], int]) -> int:
         try:
-            return self._file.write(data)
+            return work()
         except OSError as error:
             self._error = self._error or error
             return 0

@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from models.offline import enhance
+from service.files import enhance_file
 
 from .client import noise, tones
 from .files import post, post_form, read, write
@@ -190,3 +191,20 @@ def test_a_wav_without_a_length_as_encoders_write_it_into_a_pipe_is_read_to_its_
     at = data.index(b"data") + 4
     data[at : at + 4] = data[4:8] = size.to_bytes(4, "little")
     assert np.array_equal(read(post(running.http, bytes(data), attenuation_limit_db=0).content)[0], audio)
+
+
+class Full(io.BytesIO):
+    """A file on a full disk, which notices when what is in its buffer has to go."""
+
+    def seek(self, offset, whence=0):
+        if self.tell() > 20000:
+            raise OSError(28, "No space left on device")
+        return super().seek(offset, whence)
+
+
+@pytest.mark.parametrize("format_", ["wav", "flac"])
+def test_a_disk_that_is_full_at_a_seek_is_raised_and_not_printed(running, capfd, format_):
+    source = io.BytesIO(write(noise(3.0), 16000))
+    with pytest.raises(OSError, match="No space left"):
+        enhance_file(source, Full(), running.variant("crn/pruned"), format_=format_)
+    assert "Traceback" not in capfd.readouterr().err
