@@ -145,10 +145,10 @@ class CrnGraph:
 
     def _exit(self, x: str, frames: str) -> str:
         """The mask as planes ``[frames, batch, 2, bins]``."""
-        graph, mask = self.graph, self.network.mask
-        order = np.arange(8).reshape(4, 2).T.ravel()  # of each band four real values first, then four imaginary ones
+        graph, mask, per_band = self.graph, self.network.mask, self.network.config.bins_per_band
+        order = np.arange(2 * per_band).reshape(per_band, 2).T.ravel()  # of each band real values first, then imaginary ones
         x = graph.convolution(x, as_array(mask.weight)[order], as_array(mask.bias)[order], padding=1)
-        planes = graph.add("Transpose", graph.reshape(x, -1, 2, 4, 2 * self.network.bands), perm=[0, 1, 3, 2])
+        planes = graph.add("Transpose", graph.reshape(x, -1, 2, per_band, 2 * self.network.bands), perm=[0, 1, 3, 2])
         return self._by_frame(planes, frames, 2, self.network.bins)
 
     def _by_frame(self, x: str, frames: str, *shape: int) -> str:

@@ -6,7 +6,6 @@ import dataclasses
 from pathlib import Path
 from typing import Any
 
-from compression.audio import SAMPLE_RATE
 from compression.errors import RecipeError
 from compression.losses import LossWeights
 from compression.mixing import MixingSettings
@@ -19,7 +18,6 @@ from models.network import StreamingNetwork
 
 LOSS_ENTRIES = ("sdr_weight", "disturbance_weight", "intelligibility_weight", "residual", "residual_hold")
 INHERITED = (*LOSS_ENTRIES, "batch", "seconds", "stretches", "bfloat16")  # by [polish] from [training]
-HOP = max(Crn.hop, Fcn.hop)  # samples
 
 
 @dataclasses.dataclass(frozen=True)
@@ -32,7 +30,7 @@ class TrainingSettings:
         cooldown: Last steps, over which the learning rate falls linearly to zero.
         warmup: First steps, over which it rises.
         batch: Examples a step.
-        seconds: Length of an example, or of its stretch.
+        seconds: Length of an example, or of its stretch, which is cut to whole hops.
         stretches: Steps over which an example goes on, the network's state carried from one to the next: what a network hears
             after ten seconds costs no more than what it hears in the first. A share of ``batch`` is in each stretch.
         learning_rate: Between warm-up and cooldown.
@@ -83,8 +81,6 @@ class TrainingSettings:
             raise ValueError("steps, batch, validate_every and validation_batches must be at least 1")
         if self.stretches < 1 or self.batch % self.stretches:
             raise ValueError("stretches must be at least 1, and batch a multiple of it")
-        if self.stretches > 1 and round(self.seconds * SAMPLE_RATE) % HOP:
-            raise ValueError("seconds must be a multiple of 0.01 where stretches is above 1")
         if not 0 <= self.cooldown <= self.steps:
             raise ValueError("cooldown must lie between 0 and steps")
         if not 0.25 <= self.seconds <= 60:

@@ -28,11 +28,13 @@ class Stretched:
     Attributes:
         whole: Batches of the examples that begin at one step.
         stretches: Of an example, and so groups of rows of a step.
+        hop: Samples of the network's step. A stretch is a whole number of them; what is over is left out at the example's end.
         delay: Samples by which the network's output lags behind its input.
     """
 
     whole: Batches
     stretches: int
+    hop: int
     delay: int
     recent: dict[tuple[int, int], Batch] = dataclasses.field(default_factory=dict, compare=False, repr=False)
 
@@ -53,7 +55,7 @@ class Stretched:
         return self.recent[seed, begun]
 
     def _cut(self, examples: Batch, behind: int) -> Batch:
-        length = examples[0].shape[1] // self.stretches
+        length = examples[0].shape[1] // (self.stretches * self.hop) * self.hop
         place = slice(behind * length, (behind + 1) * length + self.delay)
         return tuple(functional.pad(audio, (self.delay, 0))[:, place] for audio in examples)
 

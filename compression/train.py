@@ -90,7 +90,7 @@ class Trainer:
         self.network = copy.deepcopy(start).to(device)
         self.average = copy.deepcopy(start).to(device)  # once on a device, a parametrized network cannot be copied
         stretches = self.settings.stretches
-        self.train = Stretched(aimed, stretches, start.delay) if stretches > 1 else aimed
+        self.train = Stretched(aimed, stretches, start.hop, start.delay) if stretches > 1 else aimed
         self.listen = Listener(stretches)
         self.optimizer = Optimizers(self.network, self.settings.learning_rate, self.settings.weight_decay, self.settings.muon)
         self.step, self.hours, self.best = 0, 0.0, float("inf")

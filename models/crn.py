@@ -1,6 +1,6 @@
 """``crn``: a causal convolutional-recurrent network that predicts a complex mask.
 
-The spectrum of a 20 ms frame, magnitudes compressed to the power 0.3, is brought down to a few sub-bands by strided
+The spectrum of a frame of two hops, magnitudes compressed to the power 0.3, is brought down to a few sub-bands by strided
 convolutions along frequency. Blocks of two residual layers follow: a GRU over time whose weights all sub-bands
 share, and a GRU over time that sees all sub-bands through a narrow linear layer and so mixes along frequency.
 Convolutions with skips lead back up to a complex mask per bin, which is applied to the compressed spectrum.
@@ -28,14 +28,16 @@ EPSILON = 1e-12
 
 @dataclasses.dataclass(frozen=True)
 class CrnConfig:
-    """Widths of a ``crn``. Pruning makes them smaller, one by one.
+    """Time, frequency and widths of a ``crn``. Pruning makes the widths smaller, one by one.
 
     Attributes:
-        channels: Channels of the encoder and the decoder, at a quarter of the bins.
-        subband_channels: Channels of the recurrent blocks, at an eighth of the bins.
+        channels: Channels of the encoder and the decoder, a row of them for each band.
+        subband_channels: Channels of the recurrent blocks, a row for two bands.
         subband_units: Units of each block's GRU that the sub-bands share; 0 for a block without that layer.
         fullband_units: Units of each block's GRU that sees all sub-bands; 0 likewise.
         depth: Convolutions in the encoder, and in the decoder.
+        hop: Samples between frames, of two hops each.
+        bins_per_band: Of the spectrum, in a band of the encoder and the decoder.
     """
 
     channels: int = 32
@@ -43,6 +45,8 @@ class CrnConfig:
     subband_units: tuple[int, ...] = (64, 64, 64)
     fullband_units: tuple[int, ...] = (96, 96, 96)
     depth: int = 2
+    hop: int = 160
+    bins_per_band: int = 4
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "subband_units", tuple(self.subband_units))
@@ -52,6 +56,13 @@ class CrnConfig:
         units = (*self.subband_units, *self.fullband_units)
         if min(self.channels, self.subband_channels, self.depth) < 1 or min(units, default=0) < 0 or not any(units):
             raise ValueError("every width of a crn must be at least 1, but for units of 0 where a block lacks a layer")
+        if min(self.hop, self.bins_per_band) < 1 or self.hop % (2 * self.bins_per_band):
+            raise ValueError("hop must be a multiple of twice the bins_per_band")
+
+    @property
+    def subbands(self) -> int:
+        """Rows that the recurrent blocks see of a frame."""
+        return self.hop // (2 * self.bins_per_band)
 
 
 def _present(units: tuple[int, ...]) -> list[tuple[str, int]]:
@@ -131,22 +142,22 @@ class DecoderLayer(nn.Module):
 
 
 class Crn(StreamingNetwork):
-    """See the module's docstring. Latency: one window of 20 ms."""
+    """See the module's docstring. Latency: one window, of two hops."""
 
     family = "crn"
-    hop = 160
-    window = 320
-    delay = 160
-    bins = 160  # of 161: the one at 8 kHz is dropped
-    bands = 20
     analysis_window: Tensor
 
     def __init__(self, config: CrnConfig | None = None) -> None:
         super().__init__()
         self.config = config = config or CrnConfig()
+        self.hop = self.delay = config.hop
+        self.window = 2 * config.hop
+        self.bins = config.hop  # and one more at half the sample rate, which is dropped
+        self.bands = config.subbands
+        stride = config.bins_per_band
         channels, wide = config.channels, config.subband_channels
         self.register_buffer("analysis_window", torch.hann_window(self.window).sqrt(), persistent=False)
-        self.entry = FrequencyConv(3, channels, 8, stride=4)
+        self.entry = FrequencyConv(3, channels, 2 * stride, stride=stride)
         self.entry_norm = ChannelNorm(channels)
         self.encoder = layers(FrequencyConv(channels, channels, 3) for _ in range(config.depth))
         self.encoder_norms = layers(ChannelNorm(channels) for _ in range(config.depth))
@@ -158,7 +169,7 @@ class Crn(StreamingNetwork):
         self.up = nn.Linear(wide, 2 * channels, bias=False)
         self.up_norm = ChannelNorm(channels)
         self.decoder = layers(DecoderLayer(channels) for _ in range(config.depth))
-        self.mask = FrequencyConv(channels, 8, 3, bias=True)
+        self.mask = FrequencyConv(channels, 2 * stride, 3, bias=True)
         assert self.mask.bias is not None
         with torch.no_grad():  # start from a mask near 1
             self.mask.weight.mul_(0.3)
@@ -181,16 +192,16 @@ class Crn(StreamingNetwork):
     def macs_of(cls, config: CrnConfig) -> int:
         """``macs_per_second`` of a network of these widths."""
         wide, channels = config.subband_channels, config.channels
-        high, low = 2 * cls.bands, cls.bands
-        macs = 2 * cls.window * 2 * cls.bins  # the two transforms, as matrix products
-        macs += high * 3 * 8 * channels + config.depth * high * 3 * channels * channels
+        high, low, per_band = 2 * config.subbands, config.subbands, 2 * config.bins_per_band
+        macs = 2 * (2 * config.hop) ** 2  # the two transforms, as matrix products
+        macs += high * 3 * per_band * channels + config.depth * high * 3 * channels * channels
         macs += low * 4 * channels * wide + low * wide * 2 * channels
         for units in config.subband_units:
             macs += low * (3 * units * (wide + units) + units * wide)
         for units in config.fullband_units:
             macs += 2 * low * wide * units + 6 * units * units
-        macs += config.depth * high * (2 + 3) * channels * channels + high * 3 * channels * 8
-        return macs * cls.sample_rate // cls.hop
+        macs += config.depth * high * (2 + 3) * channels * channels + high * 3 * channels * per_band
+        return macs * cls.sample_rate // config.hop
 
     def step(self, audio: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
         parts = split_state(state, self.state_sizes)

@@ -57,7 +57,7 @@ def recordings(tmp_path_factory: pytest.TempPathFactory, voice: Callable[..., np
     return folder
 
 
-def _random_network(family: str) -> StreamingNetwork:
+def _random_network(family: str, **more: int) -> StreamingNetwork:
     import torch
     from torch import nn
 
@@ -69,7 +69,7 @@ def _random_network(family: str) -> StreamingNetwork:
         "fcn": {"filters": [4, 3, 5]},
     }
     torch.manual_seed(5)
-    network = build_network({"family": family, **sizes[family]})
+    network = build_network({"family": family, **sizes[family], **more})
     for module in network.modules():
         if isinstance(module, nn.Conv1d):
             module.reset_parameters()
@@ -81,10 +81,21 @@ def _random_network(family: str) -> StreamingNetwork:
     return network.eval()
 
 
-@pytest.fixture(scope="session", params=["crn", "fcn"])
+@pytest.fixture(scope="session", params=["crn", "crn of 16 ms", "fcn"])
 def network(request: pytest.FixtureRequest) -> StreamingNetwork:
     """A small network of each family, with random weights and normalisation statistics, in evaluation mode."""
-    return _random_network(request.param)
+    family, _, longer = request.param.partition(" ")
+    return _random_network(family, **({"hop": 256, "bins_per_band": 8} if longer else {}))
+
+
+@pytest.fixture(scope="session")
+def network_file(network: StreamingNetwork, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """``network`` as an ONNX file; to be read only."""
+    from compression.export import export
+
+    folder = tmp_path_factory.mktemp("network")
+    export(network, "original", folder, {"steps": 0}, {})
+    return folder / network.family / "original.onnx"
 
 
 @pytest.fixture(scope="session")

@@ -36,10 +36,10 @@ def test_cuts_change_nothing(variant: Variant, cuts: list[int], channels: int, b
     np.testing.assert_allclose(output, enhance(variant, audio), atol=1e-4, rtol=0)
 
 
-def test_output_is_aligned_with_torch_s_offline_output(network, small_zoo: Path) -> None:
+def test_output_is_aligned_with_torch_s_offline_output(network, network_file: Path) -> None:
     import torch
 
-    variant = load_variant(small_zoo / network.family / "original.onnx")
+    variant = load_variant(network_file)
     audio = noise(2, 5001)
     with torch.no_grad():
         expected = network(torch.from_numpy(audio)).numpy()

@@ -79,7 +79,7 @@ def test_a_sub_band_channel_that_is_a_mixture_of_others_is_the_one_that_goes_and
     with torch.no_grad():
         expand = made.get_submodule("fullband.0.expand")
         for values in (expand.weight, expand.bias):
-            rows = values.view(20, 12, -1)
+            rows = values.view(made.bands, 12, -1)
             rows[:, 7] = 0.5 * rows[:, 2] - 0.75 * rows[:, 5]
     moments = measure_moments(made, [noise(seed) for seed in range(4)])
     ranking = rank(made, moments)["subband_channels"]

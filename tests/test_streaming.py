@@ -58,8 +58,8 @@ def test_torch_streams_like_offline(network: StreamingNetwork, ticks, seed) -> N
 
 @settings(max_examples=20, deadline=None)
 @given(ticks=TICKS, seed=st.integers(0, 99))
-def test_onnx_streams_like_torch_offline(network: StreamingNetwork, small_zoo: Path, ticks, seed) -> None:
-    variant = load_variant(small_zoo / network.family / "original.onnx")
+def test_onnx_streams_like_torch_offline(network: StreamingNetwork, network_file: Path, ticks, seed) -> None:
+    variant = load_variant(network_file)
     check(network, variant.step, variant.initial_state, ticks, seed)
 
 
@@ -82,7 +82,7 @@ def test_no_output_depends_on_input_past_the_claimed_latency(network: StreamingN
             difference = (network(other) - network(audio)).abs()[0] > 1e-6
         reaches.append(changed - int(difference.nonzero()[0]))
     assert max(reaches) < network.latency_samples
-    assert max(reaches) > needed - 5
+    assert max(reaches) > needed - 8  # a transform's window ends in weights near 0
 
 
 def test_fcn_looks_ahead_27_samples_a_layer() -> None:

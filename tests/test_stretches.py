@@ -24,7 +24,7 @@ def examples(seed: int, index: int) -> tuple[torch.Tensor, torch.Tensor]:
 
 
 def test_half_of_the_rows_begin_at_a_step_and_the_others_go_on() -> None:
-    batches, delay = Stretched(examples, 2, 160), 160
+    batches, delay = Stretched(examples, 2, 160, 120), 120
     for step in (6, 7):
         begun, going = (slice(0, 2), slice(2, 4)) if step % 2 == 0 else (slice(2, 4), slice(0, 2))
         for kind, rows in enumerate(batches(3, step)):
@@ -38,7 +38,7 @@ def test_half_of_the_rows_begin_at_a_step_and_the_others_go_on() -> None:
 def test_stretches_are_heard_as_the_whole_example_is(network: dict[str, object]) -> None:
     torch.manual_seed(1)
     built = build_network(network).eval()
-    batches, listen = Stretched(examples, 2, built.delay), Listener(2)
+    batches, listen = Stretched(examples, 2, built.hop, built.delay), Listener(2)
     heard, wanted = [], []
     with torch.no_grad():
         for step in range(6):
@@ -49,9 +49,11 @@ def test_stretches_are_heard_as_the_whole_example_is(network: dict[str, object])
             rows = slice(0, 2) if begun % 2 == 0 else slice(2, 4)
             noisy, clean = examples(0, begun)
             together = torch.cat([heard[begun][rows], heard[begun + 1][rows]], 1)
-            assert together[:, built.delay :] == pytest.approx(built(noisy)[:, : -built.delay].numpy(), abs=1e-5)
+            samples = together.shape[1] - built.delay
+            assert samples > 2 * (STRETCH - built.hop) - built.delay
+            assert together[:, built.delay :] == pytest.approx(built(noisy)[:, :samples].numpy(), abs=1e-5)
             aligned = torch.cat([wanted[begun][rows], wanted[begun + 1][rows]], 1)
-            assert torch.equal(aligned[:, built.delay :], clean[:, : -built.delay])
+            assert torch.equal(aligned[:, built.delay :], clean[:, :samples])
 
 
 @pytest.mark.parametrize("stretches", [2, 3, 4])
@@ -63,7 +65,7 @@ def test_whole_examples_are_made_once(stretches: int, first: int) -> None:
         made.append(index)
         return (torch.zeros(1, 480 * stretches),)
 
-    batches = Stretched(whole, stretches, 160)
+    batches = Stretched(whole, stretches, 160, 160)
     for step in range(first, first + 10):
         batches(0, step)
     assert sorted(made) == list(range(first - stretches + 1, first + 10))
@@ -113,9 +115,13 @@ def test_what_came_before_changes_what_is_learned(tmp_path: Path) -> None:
     assert not torch.equal(one.network.mask.weight, other.network.mask.weight)
 
 
-@pytest.mark.parametrize(
-    ("numbers", "named"), [({"stretches": 0}, "stretches"), ({"batch": 3}, "batch"), ({"seconds": 0.303}, "seconds")]
-)
+def test_a_stretch_is_as_many_whole_hops_as_fit() -> None:
+    rows = Stretched(examples, 2, 256, 10)(0, 4)[0]
+    assert rows.shape == (4, 18 * 256 + 10)
+    assert torch.equal(rows[2:, 10:], examples(0, 3)[0][:, 18 * 256 : 36 * 256])
+
+
+@pytest.mark.parametrize(("numbers", "named"), [({"stretches": 0}, "stretches"), ({"batch": 3}, "batch")])
 def test_stretches_that_cannot_be_are_refused(numbers: dict[str, object], named: str) -> None:
     with pytest.raises(ValueError, match=named):
         recipe(**numbers)
