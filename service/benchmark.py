@@ -19,7 +19,7 @@ def register(app: typer.Typer) -> None:
 
 
 def benchmark(
-    chunk_ms: Annotated[int, typer.Option(min=10, max=1000, help="Length of a chunk; whole hops of 10 ms.")] = CHUNK_MS,
+    chunk_ms: Annotated[int, typer.Option(min=10, max=1000, help="Length of a chunk, rounded to whole hops.")] = CHUNK_MS,
     streams: Annotated[int, typer.Option(min=1, max=64, help="Streams in the batch of the last columns.")] = 16,
     seconds: Annotated[float, typer.Option(min=0.1, help="How long to measure each.")] = 5.0,
     zoo: Annotated[Path, typer.Option(help="Folder with <model>/<variant>.onnx and their cards.")] = SHIPPED,

@@ -1,4 +1,4 @@
-"""One variant's way through the engine for all channels of one stream, output aligned with the input."""
+"""One variant's way through the engine for all channels of one stream: samples in, output aligned with them."""
 
 from __future__ import annotations
 
@@ -39,7 +39,8 @@ class Path:
     ) -> None:
         self.variant, self.start, self.begin = variant, start, begin
         self._engine, self._notify = engine, notify
-        self.fed = start
+        self.fed = start  # what the engine has: whole hops
+        self._pending = SampleFifo(channels)
         self._done = [start] * channels
         self._skip = [variant.delay + begin - start] * channels
         self._fifos = [SampleFifo(1) for _ in range(channels)]
@@ -69,10 +70,13 @@ class Path:
         return sum(lane.resets for lane in self._lanes)
 
     def submit(self, audio: Array, deadline: float) -> None:
-        """Hand whole hops ``[channels, hops * hop]`` to the engine."""
-        for lane, samples in zip(self._lanes, audio, strict=True):
-            self._engine.submit(lane, np.ascontiguousarray(samples), deadline)
-        self.fed += audio.shape[1]
+        """Take the next samples ``[channels, samples]``; the engine gets them once a hop is whole."""
+        self._pending.append(audio)
+        count = len(self._pending) // self.variant.hop * self.variant.hop
+        if count:
+            for lane, samples in zip(self._lanes, self._pending.take(count), strict=True):
+                self._engine.submit(lane, samples, deadline)
+            self.fed += count
 
     def take(self, count: int) -> Array:
         """The next output samples ``[channels, count]``."""

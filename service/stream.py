@@ -1,11 +1,11 @@
 """One client's audio, independent of how it travels: samples in, as many enhanced samples out, aligned.
 
-Input is resampled to the model's rate, cut into hops and given to the engine; output is resampled back, mixed with
+Input is resampled to the model's rate and goes to the network; output is resampled back, mixed with
 the input according to the attenuation limit, and cut to what the client has sent. Output sample ``n`` belongs to input
 sample ``n``, whatever delays lie between.
 
 Switching the variant runs both for a moment: the new one is warmed up on the last 0.3 s and takes over with a
-cross-fade, so nothing clicks, and nothing is lost or doubled, though the two may have different delays.
+cross-fade, so nothing clicks, and nothing is lost or doubled, though the two may have different hops and delays.
 """
 
 from __future__ import annotations
@@ -65,11 +65,10 @@ class EnhancementStream:
         self._down = StreamResampler(sample_rate, variant.sample_rate, channels)
         self._up = StreamResampler(variant.sample_rate, sample_rate, channels)
         self._limit = AttenuationLimit(attenuation_limit_db, sample_rate)
-        self._pending, self._dry, self._wet = SampleFifo(channels), SampleFifo(channels), SampleFifo(channels)
+        self._dry, self._wet = SampleFifo(channels), SampleFifo(channels)
         self._history: list[Array] = []  # what was handed over lately, for a variant that has to warm up
         self._remembered = 0
-        self._hop = variant.hop
-        self._fed = 0  # position at the model's rate up to which hops were handed over
+        self._fed = 0  # position at the model's rate up to which samples were handed over
         self._mixed = 0  # the same, up to which output was taken
         self._begun: float | None = None
         self._spent, self._resets = 0.0, 0
@@ -94,12 +93,12 @@ class EnhancementStream:
 
     @property
     def position(self) -> int:
-        """Samples at the model's rate that have been handed over; ``reached`` tells when they are through."""
-        return self._fed
+        """Samples at the model's rate that have gone to the engine; ``reached`` tells when they are through."""
+        return max(path.fed for path in self._paths)
 
     @property
     def waiting_seconds(self) -> float:
-        """Audio that has been handed over and is not stepped yet."""
+        """Audio that has gone to the engine and is not stepped yet."""
         return max(path.fed - path.done for path in self._paths) / self._model_rate
 
     @property
@@ -150,8 +149,9 @@ class EnhancementStream:
                 self._retire(self._paths.pop())
             else:
                 begin = max(begin, newest.begin + FADE)
-        start = max(self._fed - self._remembered, (begin - WARM_UP) // self._hop * self._hop, 0)
-        start = min(start, self._fed)
+        earliest = max(self._fed - self._remembered, begin - WARM_UP, 0)
+        # whole hops from the stream's first sample on, so that frames lie as if the variant had always been on
+        start = min(math.ceil(earliest / variant.hop) * variant.hop, self._fed)
         path = self._path(variant, start, begin)
         self._paths.append(path)
         if self._fed > start:
@@ -159,7 +159,7 @@ class EnhancementStream:
 
     def finish(self) -> None:
         """No more input: feed as much silence as it takes to get the last sample out."""
-        lag = max(path.variant.delay for path in self._paths) + 2 * FADE + 2 * self._hop
+        lag = max(path.variant.delay + 2 * path.variant.hop for path in self._paths) + 2 * FADE
         seconds = lag / self._model_rate + 2 * (self._down.delay_seconds + self._up.delay_seconds)
         self._push(np.zeros((self._channels, math.ceil(seconds * self._rate) + 2), dtype=np.float32))
 
@@ -186,22 +186,20 @@ class EnhancementStream:
     def _push(self, audio: Array) -> None:
         if self._begun is None:
             self._begun = time.perf_counter()
-        self._pending.append(self._down.process(audio))
-        count = len(self._pending) // self._hop * self._hop
-        if not count:
+        samples = self._down.process(audio)
+        if not samples.shape[1]:
             return
-        hops = self._pending.take(count)
-        self._remember(hops)
+        self._remember(samples)
         deadline = self._deadline()
         for path, following in itertools.zip_longest(self._paths, itertools.islice(self._paths, 1, None)):
             # a path that is being left is still needed until the cross-fade is through its delay
-            if following is None or path.fed < following.begin + FADE + path.variant.delay + self._hop:
-                path.submit(hops, deadline)
-        self._fed += count
+            if following is None or path.fed < following.begin + FADE + path.variant.delay:
+                path.submit(samples, deadline)
+        self._fed += samples.shape[1]
 
-    def _remember(self, hops: Array) -> None:
-        self._history.append(hops)
-        self._remembered += hops.shape[1]
+    def _remember(self, samples: Array) -> None:
+        self._history.append(samples)
+        self._remembered += samples.shape[1]
         while self._remembered - self._history[0].shape[1] >= WARM_UP:
             self._remembered -= self._history.pop(0).shape[1]
 

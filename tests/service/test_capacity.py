@@ -5,7 +5,7 @@ import time
 import numpy as np
 import pytest
 
-from service.capacity import FULL_BATCH, HOPS, Capacity
+from service.capacity import FULL_BATCH, Capacity
 
 HOP_SECONDS = 0.01
 
@@ -37,7 +37,12 @@ fast, slow = Network("fast", 0.1), Network("slow", 0.4)
 
 
 def test_a_stream_costs_its_rows_and_its_share_of_the_steps(capacity):
-    assert capacity.cost(fast) == pytest.approx((1e-3 / FULL_BATCH / HOPS + 1e-4) / HOP_SECONDS)
+    assert capacity.cost(fast) == pytest.approx((1e-3 / FULL_BATCH / 2 + 1e-4) / HOP_SECONDS)
+
+
+def test_a_hop_nearly_as_long_as_a_message_bears_the_whole_step(capacity):
+    capacity._hop_seconds["fast"] = 0.016
+    assert capacity.cost(fast) == pytest.approx((1e-3 / FULL_BATCH + 1e-4) / 0.016)
 
 
 def test_engine_and_event_loop_share_one_core_and_have_one_each_on_two(capacity):

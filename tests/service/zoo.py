@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 from typing import TypeVar
 
@@ -16,10 +17,10 @@ Network = TypeVar("Network", bound=StreamingNetwork)
 
 
 def random_crn() -> Crn:
-    """A ``crn`` with statistics of its own in every normalisation."""
+    """A ``crn`` with statistics of its own in every normalisation; its hop is not that of ``fcn`` and no part of a message."""
     torch.manual_seed(11)
-    network = Crn(CrnConfig(channels=8, subband_channels=12, subband_units=(8,), fullband_units=(6,), depth=1))
-    return warmed_up(network)
+    widths = CrnConfig(channels=8, subband_channels=12, subband_units=(8,), fullband_units=(6,), depth=1)
+    return warmed_up(Crn(dataclasses.replace(widths, hop=256, bins_per_band=8)))
 
 
 def random_fcn() -> Fcn:
