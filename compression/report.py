@@ -46,7 +46,7 @@ class System:
         size_ratio: ``bytes`` over those of ``original``.
         parameters: Weights and biases, however they are stored.
         macs_per_second: Multiply-accumulate operations per second of audio.
-        real_time_factor: Of one stream in chunks of 20 ms, on one thread.
+        real_time_factor: Of one stream in chunks of 20 ms, or the nearest whole hop, on one thread.
         enhanced: Measures of the output, one a pair.
     """
 

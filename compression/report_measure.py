@@ -84,7 +84,7 @@ def find_subjects(zoo: Path, families: Collection[str], sweep: Path | None = Non
 
 
 def measure_times(subjects: Subjects, seconds: float, progress: Callable[[], None] = lambda: None) -> list[float]:
-    """Real-time factor of each, one stream in chunks of 20 ms on one thread, measured for so many seconds.
+    """Real-time factor of each, one stream on one thread, measured for so long in chunks of 20 ms or the nearest whole hop.
 
     They take turns, and of each a fast one counts, the first decile: what else the machine does can only add to a turn.
     """

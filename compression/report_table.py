@@ -57,8 +57,8 @@ def summary(report: Report) -> list[str]:
     lines = [
         f"Over {report.set_name} ({len(report.pairs)} pairs), measured {report.measured}. Means ± 95 % intervals; losses are "
         "of the mean against `original`, with 95 % intervals by paired bootstrap, and negative where the variant is better. "
-        "Size is all bytes on disk. RTF is the median real-time factor of one stream in 20 ms chunks on one thread "
-        f"({report.machine}), the network alone.",
+        "Size is all bytes on disk. RTF is the real-time factor of one stream in chunks of 20 ms or the nearest whole hop, the "
+        f"network alone on one thread ({report.machine}), of many turns the first decile.",
     ]
     for measure in MEASURES:
         count = max((sum(row[measure] is None for row in system.enhanced) for system in report.systems), default=0)
