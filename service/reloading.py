@@ -11,7 +11,8 @@ import logging
 from concurrent.futures import ThreadPoolExecutor
 
 from models.zoo import Variant, Zoo, ZooError, load_zoo
-from service.runtime import Runtime, yield_to_live_streams
+from service.priority import yield_to_live_streams
+from service.runtime import Runtime
 
 CALIBRATIONS = 5  # of a new variant's steps, as live streams are in the way of some
 

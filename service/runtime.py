@@ -5,8 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-import os
-import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -22,18 +20,13 @@ from service.file_traffic import FileTraffic
 from service.keeper import EngineKeeper
 from service.metrics import Metrics
 from service.overload import PERIOD_SECONDS, Overload
+from service.priority import answer_soon, yield_to_live_streams
 from service.quotas import Quotas
 from service.settings import Settings
 
 CLOSE_SECONDS = 2.0  # a client that does not read how its stream ended is not waited for longer
 
 log = logging.getLogger(__name__)
-
-
-def yield_to_live_streams() -> None:
-    """Lower the calling thread's priority, where the system has one for threads."""
-    with contextlib.suppress(AttributeError, OSError):
-        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), 10)
 
 
 class Live(Protocol):
@@ -87,6 +80,7 @@ class Runtime:
         for variant in self.zoo.variants.values():
             self.capacity.calibrate(variant)
         self.engine.start()
+        answer_soon()
         self.metrics.ready.set(self.not_ready_reason() is None)
         self._guard = asyncio.create_task(self._watch())
 
