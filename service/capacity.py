@@ -17,12 +17,12 @@ from collections.abc import Iterable
 
 import numpy as np
 
+from models.timing import chunk_hops
 from models.zoo import Variant
 
 ROWS, HOPS = 8, 2  # of the batch that is timed; in a loaded server batches are larger still
 FULL_BATCH = 16  # rows over which a step's fixed time is shared out when the server is loaded
-MESSAGE_SECONDS = 0.02  # of audio, as most clients send it
-LOOP_SECONDS = 0.002  # of the event loop for a second of audio in such messages, until it is measured
+LOOP_SECONDS = 0.002  # of the event loop for a second of audio in 20 ms messages, until it is measured
 SMOOTHING_SECONDS = 0.5  # of predicted steps: a mean weighted so is that of the sums, whatever a single step took
 SMOOTHING_AUDIO = 20.0  # seconds of audio
 IDLE_SECONDS = 10.0  # without a stream, after which what was measured under streams is mostly forgotten
@@ -95,8 +95,7 @@ class Capacity:
         """Share of a processor that one channel of a stream takes in the engine of a loaded server."""
         fixed, row = self._times.get(variant.name, (0.0, 0.0))
         hop_seconds = self._hop_seconds.get(variant.name, 1.0)
-        hops = max(1, round(MESSAGE_SECONDS / hop_seconds))  # of a message
-        return self.slowdown * (fixed / FULL_BATCH / hops + row) / hop_seconds
+        return self.slowdown * (fixed / FULL_BATCH / chunk_hops(variant) + row) / hop_seconds
 
     def load(self, streams: Iterable[tuple[Variant, int]]) -> float:
         """Share of the time of the busier thread (of the processor, where there is but one) that streams take.

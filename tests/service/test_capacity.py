@@ -41,8 +41,10 @@ def test_a_stream_costs_its_rows_and_its_share_of_the_steps(capacity):
 
 
 def test_a_hop_nearly_as_long_as_a_message_bears_the_whole_step(capacity):
+    longer = Network("fast", 0.1)
+    longer.hop = 256
     capacity._hop_seconds["fast"] = 0.016
-    assert capacity.cost(fast) == pytest.approx((1e-3 / FULL_BATCH + 1e-4) / 0.016)
+    assert capacity.cost(longer) == pytest.approx((1e-3 / FULL_BATCH + 1e-4) / 0.016)
 
 
 def test_engine_and_event_loop_share_one_core_and_have_one_each_on_two(capacity):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from pathlib import Path
 from typing import TypeVar
 
@@ -19,8 +18,10 @@ Network = TypeVar("Network", bound=StreamingNetwork)
 def random_crn() -> Crn:
     """A ``crn`` with statistics of its own in every normalisation; its hop is not that of ``fcn`` and no part of a message."""
     torch.manual_seed(11)
-    widths = CrnConfig(channels=8, subband_channels=12, subband_units=(8,), fullband_units=(6,), depth=1)
-    return warmed_up(Crn(dataclasses.replace(widths, hop=256, bins_per_band=8)))
+    config = CrnConfig(
+        channels=8, subband_channels=12, subband_units=(8,), fullband_units=(6,), depth=1, hop=256, bins_per_band=8
+    )
+    return warmed_up(Crn(config))
 
 
 def random_fcn() -> Fcn:
