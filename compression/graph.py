@@ -7,6 +7,7 @@ because a traced GRU may be wrong without a word (pytorch issue 189225).
 from __future__ import annotations
 
 import string
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -73,6 +74,22 @@ class Graph:
         names = names if names is not None else [self._name() for _ in range(outputs)]
         self.nodes.append(helper.make_node(op, inputs, names, **attributes))
         return names
+
+    def scan(self, body: Callable[..., str], initial: str, *sequences: str) -> tuple[str, str]:
+        """``body(carried, *elements)`` for every element along the first axis of the sequences, whose result is carried on.
+
+        Returns:
+            What was carried last, and all that was carried, stacked along a new first axis.
+        """
+        carried, *elements = inputs = [self._name() for _ in range(1 + len(sequences))]
+        outside, self.nodes = self.nodes, []
+        result = body(carried, *elements)
+        outputs = [result, self.add("Identity", result)]  # one value cannot be two of a graph's outputs
+        inside, self.nodes = self.nodes, outside
+        into, out_of = ([onnx.ValueInfoProto(name=name) for name in names] for names in (inputs, outputs))
+        loop = helper.make_graph(inside, "s", into, out_of)
+        last, stacked = self.add_many("Scan", initial, *sequences, outputs=2, body=loop, num_scan_inputs=len(sequences))
+        return last, stacked
 
     def slice(self, x: str, start: int, end: int, axis: int) -> str:
         """Elements ``start`` to ``end`` along an axis, numpy's meaning of negative numbers."""
