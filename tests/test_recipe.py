@@ -7,7 +7,7 @@ import pytest
 from compression.errors import RecipeError
 from compression.recipe import load_recipe
 
-SHIPPED = [Path(__file__).parent.parent / f"compression/settings/{name}.toml" for name in ("crn", "crn-16ms", "fcn")]
+SHIPPED = [Path(__file__).parent.parent / f"compression/settings/{name}.toml" for name in ("crn", "fcn")]
 
 
 @pytest.mark.parametrize("path", SHIPPED, ids=lambda path: path.stem)

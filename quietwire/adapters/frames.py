@@ -93,7 +93,7 @@ class FrameEnhancer(abc.ABC):
 
 
 class LocalEnhancer(FrameEnhancer):
-    """The network in this process. The delay is the algorithmic latency: 20 ms for ``crn`` at 16 kHz, 26 ms at 48 kHz.
+    """The network in this process. The delay is the algorithmic latency: 32 ms for ``crn`` at 16 kHz, 38 ms at 48 kHz.
 
     Args:
         variant: The network; several enhancers may share it.
