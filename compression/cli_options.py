@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import importlib.util
-import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Annotated
@@ -15,9 +14,10 @@ from rich.console import Console
 
 from compression.errors import ExtraMissingError
 from models.card import FAMILIES, VARIANTS
+from models.machine import processors
 
 PACKAGES = ("torch", "onnx", "pesq", "pystoi", "matplotlib")
-PROCESSORS = os.cpu_count() or 1
+PROCESSORS = processors()
 FromOption = Annotated[
     Path, typer.Option("--from", metavar="CHECKPOINT", help="The trained `original`, made by `quietwire train`.")
 ]

@@ -11,7 +11,6 @@ would refuse streams for ever.
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Iterable
 
@@ -27,12 +26,6 @@ SMOOTHING_SECONDS = 0.5  # of predicted steps: a mean weighted so is that of the
 SMOOTHING_AUDIO = 20.0  # seconds of audio
 IDLE_SECONDS = 10.0  # without a stream, after which what was measured under streams is mostly forgotten
 MOST_SLOWDOWN = 20.0  # that one step can tell of: in a longer one the whole machine stood still
-
-
-def processors() -> int:
-    """Processors that this process may run on."""
-    affinity = getattr(os, "sched_getaffinity", None)
-    return len(affinity(0)) if affinity else os.cpu_count() or 1
 
 
 class Capacity:

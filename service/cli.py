@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import sys
 from collections.abc import Callable, Iterable
@@ -15,6 +14,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 from models.card import Family, VariantName
+from models.machine import processors
 from models.zoo import SHIPPED, Variant, ZooError, load_variant, load_zoo, preferred_variant
 from service import logs
 from service.errors import ServiceError
@@ -155,7 +155,7 @@ def variants(zoo: ZooOption = SHIPPED) -> None:
 
 
 def _choose(zoo: Path, model: Family, variant: VariantName | None) -> Variant:
-    return load_variant(zoo / model / f"{variant or preferred_variant(zoo, model)}.onnx", threads=os.cpu_count() or 1)
+    return load_variant(zoo / model / f"{variant or preferred_variant(zoo, model)}.onnx", threads=processors())
 
 
 def _jobs(source: Path, target: Path) -> list[tuple[Path, Path]]:

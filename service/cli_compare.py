@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, BinaryIO
@@ -14,6 +13,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
 from models.card import FAMILIES, VARIANTS, Family
+from models.machine import processors
 from models.measuring import COMPARED, Scores
 from models.zoo import SHIPPED, Variant, load_variant
 from service.comparison import Comparison, compare, read_mono
@@ -38,7 +38,7 @@ def compare_file(
     zoo: Annotated[Path, typer.Option(help="Folder with <model>/<variant>.onnx and their cards.")] = SHIPPED,
 ) -> None:
     """Enhance a recording with several variants, without a server, and compare what they cost and how good they are."""
-    chosen = [load_variant(path, threads=os.cpu_count() or 1) for path in _paths(zoo, variants, model)]
+    chosen = [load_variant(path, threads=processors()) for path in _paths(zoo, variants, model)]
     folder = out if out is not None else Path(f"{source.stem}-compared")
     console = Console(stderr=True, markup=False, highlight=False, soft_wrap=True)
     with contextlib.ExitStack() as files:

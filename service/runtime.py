@@ -10,9 +10,10 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Protocol
 
+from models.machine import processors
 from models.zoo import Variant, Zoo
 from service.access import Access
-from service.capacity import Capacity, processors
+from service.capacity import Capacity
 from service.decoders import Decoders
 from service.engine import Engine
 from service.errors import ServiceError
