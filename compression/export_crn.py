@@ -39,6 +39,11 @@ def reordered(values: object) -> Array:
     return np.concatenate([update, reset, new])
 
 
+def gru_biases(graph: Graph, gru: nn.GRU) -> str:
+    """Those of the inputs, then those of the units, as ONNX's GRU takes them: ``[1, 6 * units]``."""
+    return graph.joined_weights(reordered(gru.bias_ih_l0), reordered(gru.bias_hh_l0))
+
+
 class CrnGraph:
     """Writes one network, with its normalisation folded, into a graph."""
 
@@ -135,7 +140,7 @@ class CrnGraph:
     def _gru(self, x: str, gru: nn.GRU, initial: str) -> tuple[str, str]:
         graph, units = self.graph, gru.hidden_size
         weights = (graph.weight(reordered(values)[None]) for values in (gru.weight_ih_l0, gru.weight_hh_l0))
-        biases = graph.joined_weights(reordered(gru.bias_ih_l0), reordered(gru.bias_hh_l0))
+        biases = gru_biases(graph, gru)
         y, last = graph.add_many("GRU", x, *weights, biases, "", initial, outputs=2, hidden_size=units, linear_before_reset=1)
         return graph.reshape(y, -1, units), last
 
@@ -152,7 +157,7 @@ class CrnGraph:
             return graph.add_many("Split", graph.weight(reordered(weight)), parts, outputs=2, axis=0)
 
         (gates_in, new_in), (gates_kept, new_kept) = split(gru.weight_ih_l0), split(gru.weight_hh_l0)
-        biases = graph.joined_weights(reordered(gru.bias_ih_l0), reordered(gru.bias_hh_l0))
+        biases = gru_biases(graph, gru)
         gates_bias, new_bias, *kept = graph.add_many(
             "Split", biases, graph.integers(2 * units, units, 2 * units, units), outputs=4, axis=1
         )
