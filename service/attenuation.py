@@ -36,6 +36,15 @@ class AttenuationLimit:
             self._changes.pop()  # no sample went through that one
         self._changes.append((position, dry_gain(limit_db)))
 
+    @property
+    def off(self) -> bool:
+        """Whether the next samples are the enhanced ones as they are: they may be skipped."""
+        return not self._changes and self._gain == self._target == 0
+
+    def skip(self, count: int) -> None:
+        """So many samples were not mixed; only while it is ``off``."""
+        self._position += count
+
     def mix(self, dry: Array, enhanced: Array) -> Array:
         """The next samples of the output, from two arrays ``[channels, samples]``."""
         parts, start, end = [], 0, dry.shape[1]

@@ -43,6 +43,11 @@ class Capacity:
         self.slowdown = 1.0
         self.loop_cost = LOOP_SECONDS
 
+    @property
+    def one_processor(self) -> bool:
+        """Whether engine and event loop have to share one."""
+        return self._cores < 2
+
     def calibrate(self, variant: Variant, rounds: int = 1) -> None:
         """Time a variant's steps; takes about three of them.
 
@@ -103,7 +108,7 @@ class Capacity:
                 costs[variant.name] = self.cost(variant)
             engine += costs[variant.name] * channels
             loop += self.loop_cost
-        return (engine + loop) / self._cores if self._cores < 2 else max(engine, loop)
+        return (engine + loop) / self._cores if self.one_processor else max(engine, loop)
 
     def fits(self, streams: Iterable[tuple[Variant, int]]) -> bool:
         """Whether these streams could all be kept in time."""

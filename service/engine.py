@@ -1,8 +1,8 @@
 """The engine: one thread that steps the networks for every live stream, in batches.
 
 The event loop hands over whole hops (``submit``); the thread takes the lanes that are due, most urgent first, steps
-them together variant by variant, and wakes the event loop once with all results. A lane is one row of state: one
-channel of one stream in one variant. The thread knows nothing of clients, the event loop nothing of networks.
+them together variant by variant, and wakes the event loop once with all results; when, says ``turns``. A lane is one row
+of state: one channel of one stream in one variant. The thread knows nothing of clients, the event loop nothing of networks.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from service.lane import Deliver, Fail, Lane, Timing, Work
 from service.scheduling import Pace, take_due
 from service.states import StateTable
 from service.stepping import step
+from service.turns import InTurns, SideBySide
 
 Array = npt.NDArray[np.float32]
 Result = tuple[Lane, Callable[..., None], tuple[object, ...]]  # what to call for a lane once it has been stepped
@@ -41,6 +42,7 @@ class Engine:
         capacity: int,
         observe: Callable[[str, int, int, float], None],
         count_resets: Callable[[int], None] = lambda rows: None,
+        one_processor: bool = False,
     ) -> None:
         """
         Args:
@@ -48,6 +50,7 @@ class Engine:
             capacity: Largest number of lanes of one variant.
             observe: Called by the engine thread after every step with the variant's name, its rows, hops and seconds.
             count_resets: Called by the engine thread when rows were no longer finite, with their number.
+            one_processor: Whether thread and event loop share one.
         """
         self._loop, self._capacity, self._observe, self._count_resets = loop, capacity, observe, count_resets
         # a variant that was replaced, and that no lane goes through any more, takes its table with it
@@ -56,6 +59,8 @@ class Engine:
         self._wake = threading.Condition()
         self._stopping = False
         self._pace = Pace(time.perf_counter())
+        at = self._wake, self._ready, self._pace
+        self._turns = InTurns(loop, *at) if one_processor else SideBySide(*at)
         self._steps = 0
         self._stepping = False
         self._thread = threading.Thread(target=self._run, name="engine", daemon=True)
@@ -74,7 +79,7 @@ class Engine:
         """Deliver nothing more, and stop after the running step, whenever that ends."""
         with self._wake:
             self._stopping = True
-            self._wake.notify()
+            self._wake.notify_all()
 
     @property
     def alive(self) -> bool:
@@ -138,7 +143,7 @@ class Engine:
                 self._tables[lane.variant].release(lane.row)
 
     def submit(self, lane: Lane, audio: Array, deadline: float) -> None:
-        """Hand over whole hops.
+        """Hand over whole hops; call it in the event loop.
 
         Args:
             lane: An open lane.
@@ -150,7 +155,7 @@ class Engine:
                 return
             lane.jobs.append((audio, deadline, time.perf_counter()))
             self._ready[lane] = None
-            self._wake.notify()
+        self._turns.plan()
 
     def _run(self) -> None:
         try:
@@ -158,16 +163,16 @@ class Engine:
                 self._serve()
         except BaseException:  # whoever watches over the engine sees that it is gone
             log.critical("the engine has stopped", exc_info=True)
+        finally:
+            self._turns.end()
 
     def _serve(self) -> None:
         while True:
             with self._wake:
-                while not self._ready and not self._stopping:
-                    self._wake.wait()
+                self._wake.wait_for(lambda: self._stopping or self._turns.given)
                 if self._stopping:
                     return
-            if seconds := self._pace.linger_seconds:
-                time.sleep(seconds)
+            self._turns.gather()
             with self._wake:
                 batches = take_due(self._ready, time.perf_counter())
             results: list[Result] = []
@@ -175,7 +180,13 @@ class Engine:
                 results += self._step(batch)
                 if self._stopping:
                     return  # maybe for long: nobody waits for this any more
-            self._loop.call_soon_threadsafe(_call_all, results)
+            with self._wake:  # at once, as the delivery plans the next turn, which begins only after the end of this one
+                self._loop.call_soon_threadsafe(self._deliver, results)
+                self._turns.end()
+
+    def _deliver(self, results: list[Result]) -> None:
+        _call_all(results)
+        self._turns.plan()
 
     def _begin(self) -> None:
         self._steps += 1

@@ -29,6 +29,19 @@ class SampleFifo:
             self._arrays.append(audio)
             self._length += audio.shape[1]
 
+    def skip(self, count: int) -> None:
+        """Remove the first ``count`` samples.
+
+        Raises:
+            ValueError: There are not that many.
+        """
+        if count > self._length:
+            raise ValueError(f"{count} samples to be skipped, {self._length} there")
+        self._length -= count
+        self._taken += count
+        while self._arrays and self._taken >= self._arrays[0].shape[1]:
+            self._taken -= self._arrays.pop(0).shape[1]
+
     def take(self, count: int) -> Array:
         """Remove and return the first ``count`` samples, ``[channels, count]``; it may be the very array that was added.
 

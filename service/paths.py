@@ -19,7 +19,8 @@ Array = npt.NDArray[np.float32]
 class Path:
     """Lanes of one variant, one a channel.
 
-    Positions count samples of the stream at the model's rate.
+    Positions count samples of the stream at the model's rate. Attributes: ``fed``, up to where the engine has samples, whole
+    hops, and ``done``, up to where it has stepped.
 
     Args:
         engine: Where the lanes are.
@@ -39,7 +40,7 @@ class Path:
     ) -> None:
         self.variant, self.start, self.begin = variant, start, begin
         self._engine, self._notify = engine, notify
-        self.fed = start  # what the engine has: whole hops
+        self.fed = self.done = start
         self._pending = SampleFifo(channels)
         self._done = [start] * channels
         self._skip = [variant.delay + begin - start] * channels
@@ -55,14 +56,9 @@ class Path:
             raise
 
     @property
-    def done(self) -> int:
-        """Position up to which the engine has stepped."""
-        return min(self._done)
-
-    @property
     def available(self) -> int:
         """Samples that ``take`` can give."""
-        return min(len(fifo) for fifo in self._fifos)
+        return min(map(len, self._fifos))
 
     @property
     def resets(self) -> int:
@@ -90,6 +86,7 @@ class Path:
 
     def _deliver(self, channel: int, audio: Array, timing: Timing) -> None:
         self._done[channel] += len(audio)
+        self.done = min(self._done)
         skipped = min(self._skip[channel], len(audio))
         self._skip[channel] -= skipped
         self._fifos[channel].append(audio[None, skipped:])

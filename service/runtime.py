@@ -53,10 +53,10 @@ class Runtime:
 
     def __init__(self, settings: Settings, zoo: Zoo) -> None:
         self.settings, self.zoo, self.metrics = settings, zoo, Metrics()
+        self.capacity = Capacity(processors() / settings.workers, settings.max_load)
         self.keeper = EngineKeeper(self._make_engine, lambda: self.variant(None, None), settings.max_step_seconds, self.metrics)
         self.metrics.watch_queue(lambda: self.engine.waiting_seconds)
         self.access, self.quotas = Access(settings), Quotas(settings)
-        self.capacity = Capacity(processors() / settings.workers, settings.max_load)
         self.live_seconds = 0.0  # of audio, taken from all live streams so far
         self.uploads = ThreadPoolExecutor(settings.uploads, "upload", initializer=yield_to_live_streams)
         self.decoders = Decoders()
@@ -74,7 +74,8 @@ class Runtime:
     def _make_engine(self) -> Engine:
         # a stream has up to two channels, and up to three paths of one variant when it switches every 10 ms
         rows = 6 * self.settings.max_streams
-        return Engine(asyncio.get_running_loop(), rows, self._observe_step, self.metrics.resets.inc)
+        loop, count_resets = asyncio.get_running_loop(), self.metrics.resets.inc
+        return Engine(loop, rows, self._observe_step, count_resets, one_processor=self.capacity.one_processor)
 
     def start(self) -> None:
         """Measure the variants, start the engine and the watch over it."""

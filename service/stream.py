@@ -10,7 +10,6 @@ cross-fade, so nothing clicks, and nothing is lost or doubled, though the two ma
 
 from __future__ import annotations
 
-import itertools
 import math
 import time
 from collections.abc import Callable
@@ -94,12 +93,12 @@ class EnhancementStream:
     @property
     def position(self) -> int:
         """Samples at the model's rate that have gone to the engine; ``reached`` tells when they are through."""
-        return max(path.fed for path in self._paths)
+        return max([path.fed for path in self._paths])
 
     @property
     def waiting_seconds(self) -> float:
         """Audio that has gone to the engine and is not stepped yet."""
-        return max(path.fed - path.done for path in self._paths) / self._model_rate
+        return max([path.fed - path.done for path in self._paths]) / self._model_rate
 
     @property
     def ahead_seconds(self) -> float:
@@ -123,7 +122,7 @@ class EnhancementStream:
 
     def reached(self, position: int) -> bool:
         """Whether all output that samples up to a position gave rise to has been delivered."""
-        return all(path.done >= min(position, path.fed) for path in self._paths)
+        return not [path for path in self._paths if path.done < position and path.done < path.fed]
 
     def feed(self, audio: Array) -> None:
         """Take input ``[channels, samples]``."""
@@ -191,7 +190,7 @@ class EnhancementStream:
             return
         self._remember(samples)
         deadline = self._deadline()
-        for path, following in itertools.zip_longest(self._paths, itertools.islice(self._paths, 1, None)):
+        for path, following in zip(self._paths, [*self._paths[1:], None], strict=True):
             # a path that is being left is still needed until the cross-fade is through its delay
             if following is None or path.fed < following.begin + FADE + path.variant.delay:
                 path.submit(samples, deadline)
@@ -227,4 +226,10 @@ class EnhancementStream:
         count = min(len(self._wet), self.samples_in - self.samples_out)
         if count > 0:
             self.samples_out += count
-            self._deliver(self._limit.mix(self._dry.take(count), self._wet.take(count)))
+            mixed = self._wet.take(count)
+            if self._limit.off:  # as mostly: what came in need not be put together for it
+                self._dry.skip(count)
+                self._limit.skip(count)
+            else:
+                mixed = self._limit.mix(self._dry.take(count), mixed)
+            self._deliver(mixed)

@@ -8,6 +8,7 @@ import queue
 import sys
 import threading
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,8 @@ from quietwire.cli import main
 from service.runtime import Runtime
 from service.server import Server, make_server
 from service.settings import Settings
+
+from .engines import run_with_engine
 
 Serve = Callable[..., contextlib.AbstractContextManager["Running"]]
 
@@ -63,20 +66,27 @@ def zoo(zoo_folder: Path) -> Zoo:
 def serve(zoo_folder: Path, zoo: Zoo) -> Serve:
     """``with serve(setting=value, …) as running``: a server with settings of its own.
 
-    The variants are loaded already, unless a folder is named as ``zoo``.
+    The variants are loaded already, unless a folder is named as ``zoo``. It takes itself to have so many processors.
     """
 
     @contextlib.contextmanager
-    def start(**settings: Any) -> Iterator[Running]:
+    def start(processors: float = 2, **settings: Any) -> Iterator[Running]:
         chosen = Settings(**{"port": 0, "zoo": zoo_folder, "drain_seconds": 0, **settings})
         if "max_load" not in settings:  # how busy this machine is must not matter
             chosen = chosen.model_copy(update={"max_load": 1000})
         ports: queue.SimpleQueue[int] = queue.SimpleQueue()
         server = make_server(chosen, None if "zoo" in settings else zoo, ports.put)
         thread = threading.Thread(target=server.run, name="server")
-        thread.start()
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr("service.runtime.processors", lambda: processors)
+            thread.start()
+            try:
+                port = ports.get(timeout=20)
+            except queue.Empty:
+                server.should_exit = True
+                thread.join()
+                raise
         try:
-            port = ports.get(timeout=20)
             app = server.config.loaded_app
             while not hasattr(app, "state"):  # uvicorn wraps the application
                 app = app.app
@@ -93,6 +103,19 @@ def running(serve: Serve) -> Iterator[Running]:
     """The server that most tests share."""
     with serve(uploads=4) as one:
         yield one
+
+
+@pytest.fixture(scope="module", params=[2, 1], ids=["beside the engine", "in turns with the engine"])
+def running_either_way(serve: Serve, request: pytest.FixtureRequest) -> Iterator[Running]:
+    """A server with a processor for the event loop and one for the engine, and one that has a single one for both."""
+    with serve(processors=request.param) as one:
+        yield one
+
+
+@pytest.fixture(params=[False, True], ids=["beside the event loop", "in turns with it"])
+def with_engine(request: pytest.FixtureRequest) -> Callable[..., list[tuple[str, int]]]:
+    """Runs a coroutine function with a started engine, at most so many rows a network; gives the steps that were observed."""
+    return partial(run_with_engine, request.param)
 
 
 @pytest.fixture

@@ -32,6 +32,19 @@ def test_bypass_and_no_limit_hand_the_samples_on_untouched():
     assert np.array_equal(AttenuationLimit(100, RATE).mix(*random), random[1])
 
 
+def test_skipped_samples_count_for_changes_that_come_later():
+    limit = AttenuationLimit(100, RATE)
+    assert limit.off
+    limit.skip(500)
+    limit.change(700, 0)
+    assert not limit.off  # though the next samples are as they are: the change is near
+    found = gains(limit)
+    assert (found[:200] == 0).all()
+    assert (found[200 + RAMP :] == 1).all()
+    assert not limit.off
+    assert not AttenuationLimit(20, RATE).off
+
+
 def test_a_change_fades_over_10_ms_from_its_sample_on():
     limit = AttenuationLimit(0, RATE)
     limit.change(700, 100)

@@ -15,8 +15,8 @@ from service.engine import Engine
 from service.watchdog import Watchdog
 
 from .client import END, encode, live, noise, receive, stream, talk, until
-from .test_engine import Counter, blocked, hops, lane, with_engine
-from .test_engine import until as soon
+from .engines import Counter, blocked, hops, lane
+from .engines import until as soon
 
 LOUD = 0.9  # a value that only the stream with the fault sends
 
@@ -33,7 +33,7 @@ class Poisoned(Counter):
 
 
 @pytest.mark.parametrize("poison", [777, 888])
-def test_a_row_that_is_not_finite_begins_anew_and_no_other_is_touched(poison, caplog):
+def test_a_row_that_is_not_finite_begins_anew_and_no_other_is_touched(poison, caplog, with_engine):
     async def work(engine):
         network = Poisoned()
         bad, good = lane(engine, network), lane(engine, network)
@@ -52,7 +52,7 @@ def test_a_row_that_is_not_finite_begins_anew_and_no_other_is_touched(poison, ca
         with_engine(work)
 
 
-def test_values_whose_sum_is_too_large_are_no_fault():
+def test_values_whose_sum_is_too_large_are_no_fault(with_engine):
     async def work(engine):
         one = lane(engine, Poisoned())
         engine.submit(one.lane, hops(999), 0.0)
@@ -63,7 +63,7 @@ def test_values_whose_sum_is_too_large_are_no_fault():
     with_engine(work)
 
 
-def test_only_the_row_that_raises_fails_and_the_rest_of_its_batch_goes_on(caplog):
+def test_only_the_row_that_raises_fails_and_the_rest_of_its_batch_goes_on(caplog, with_engine):
     async def work(engine):
         network = Counter()
         await blocked(engine, network)
@@ -187,12 +187,13 @@ async def recovers(running, held, kind, before):
     np.testing.assert_allclose(result.audio, enhance(running.variant("crn/original"), noise(0.5)), atol=1e-4)
 
 
-def test_an_engine_that_hangs_is_replaced(serve, monkeypatch, caplog):
+@pytest.mark.parametrize("processors", [2, 1])
+def test_an_engine_that_hangs_is_replaced(serve, monkeypatch, caplog, processors):
     released = threading.Event()
     with (
         caplog.at_level("CRITICAL"),
         faulty(monkeypatch, lambda: released.wait(20)) as held,
-        serve(max_step_seconds=0.3) as one,
+        serve(processors, max_step_seconds=0.3) as one,
     ):
         first = one.runtime.engine
         asyncio.run(recovers(one, held, "hang", "the engine has been in one step for more than 0.3 s"))
@@ -202,11 +203,12 @@ def test_an_engine_that_hangs_is_replaced(serve, monkeypatch, caplog):
     assert "takes its place" in caplog.text
 
 
-def test_an_engine_whose_thread_dies_is_replaced(serve, monkeypatch, caplog):
+@pytest.mark.parametrize("processors", [2, 1])
+def test_an_engine_whose_thread_dies_is_replaced(serve, monkeypatch, caplog, processors):
     def die():
         raise SystemExit  # not an Exception: nothing in the engine holds it up
 
-    with caplog.at_level("CRITICAL"), faulty(monkeypatch, die) as held, serve() as one:
+    with caplog.at_level("CRITICAL"), faulty(monkeypatch, die) as held, serve(processors) as one:
         asyncio.run(recovers(one, held, "death", "the engine has stopped"))
 
 

@@ -9,17 +9,23 @@ from service.fifo import SampleFifo
 
 
 @settings(max_examples=60, deadline=None)
-@given(steps=st.lists(st.tuples(st.booleans(), st.integers(0, 30)), max_size=40), channels=st.integers(1, 3))
+@given(
+    steps=st.lists(st.tuples(st.sampled_from(["put", "take", "skip"]), st.integers(0, 30)), max_size=40),
+    channels=st.integers(1, 3),
+)
 def test_samples_come_out_in_order(steps, channels):
     fifo, put, taken = SampleFifo(channels), 0, 0
     lines = 1000 * np.arange(channels, dtype=np.float32)[:, None]
-    for is_put, count in steps:
-        if is_put:
+    for step, count in steps:
+        if step == "put":
             fifo.append(lines + np.arange(put, put + count, dtype=np.float32))
             put += count
         else:
             count = min(count, len(fifo))
-            assert np.array_equal(fifo.take(count), lines + np.arange(taken, taken + count))
+            if step == "skip":
+                fifo.skip(count)
+            else:
+                assert np.array_equal(fifo.take(count), lines + np.arange(taken, taken + count))
             taken += count
         assert len(fifo) == put - taken
 
@@ -29,6 +35,8 @@ def test_more_than_is_there_cannot_be_taken_and_nothing_is_lost():
     fifo.append(np.ones((1, 3), np.float32))
     with pytest.raises(ValueError, match="4 samples asked for, 3 there"):
         fifo.take(4)
+    with pytest.raises(ValueError, match="4 samples to be skipped, 3 there"):
+        fifo.skip(4)
     assert len(fifo) == 3
 
 

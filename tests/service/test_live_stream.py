@@ -29,19 +29,21 @@ def name_of(query):
 @pytest.mark.parametrize("query", MODELS, ids=name_of)
 @settings(max_examples=12, deadline=None)
 @given(lengths=st.lists(st.one_of(st.integers(0, 40), st.integers(0, 2000)), max_size=15), seed=st.integers(0, 99))
-def test_a_stream_in_any_cuts_gives_what_the_network_gives_offline(running, query, lengths, seed):
+def test_a_stream_in_any_cuts_gives_what_the_network_gives_offline(running_either_way, query, lengths, seed):
     audio = noise(0.35, seed)
-    result = play(running.url, audio, lengths, **query)
+    result = play(running_either_way.url, audio, lengths, **query)
     assert result.summary["samples_out"] == audio.shape[1]
-    near(result.audio, enhance(running.variant(name_of(query)), audio))
+    near(result.audio, enhance(running_either_way.variant(name_of(query)), audio))
 
 
-def test_streams_of_all_kinds_at_once_give_what_each_gives_alone(running):
+def test_streams_of_all_kinds_at_once_give_what_each_gives_alone(running_either_way):
     async def alone():
-        return [await stream(running.url, audio, lengths, **query) for audio, lengths, query in kinds]
+        return [await stream(running_either_way.url, audio, lengths, **query) for audio, lengths, query in kinds]
 
     async def together():
-        return await asyncio.gather(*(stream(running.url, audio, lengths, **query) for audio, lengths, query in kinds))
+        return await asyncio.gather(
+            *(stream(running_either_way.url, audio, lengths, **query) for audio, lengths, query in kinds)
+        )
 
     kinds = []
     for index in range(24):
