@@ -205,7 +205,10 @@ class Engine:
             return []
         with self._wake:  # a lane closed meanwhile may have passed its row on: leave that row alone
             live = [index for index, work in enumerate(batch) if not work.lane.closed]
-            table.rows[[rows[index] for index in live]] = stepped.states[live]
+            if len(live) == len(batch):  # as mostly: nothing to pick
+                table.rows[rows] = stepped.states
+            else:
+                table.rows[[rows[index] for index in live]] = stepped.states[live]
             for index in stepped.failed:
                 self._drop(batch[index].lane)
         end = time.perf_counter()

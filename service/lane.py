@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Callable
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -13,8 +13,7 @@ from models.zoo import Variant
 Array = npt.NDArray[np.float32]
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
-class Timing:
+class Timing(NamedTuple):
     """What one step cost: seconds waited in the queue, seconds computed, rows in the batch."""
 
     queue: float
@@ -57,8 +56,7 @@ class Lane:
         return Work(self, audio, submitted)
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
-class Work:
+class Work(NamedTuple):
     """What is taken from one lane for one step."""
 
     lane: Lane

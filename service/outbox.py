@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import dataclasses
 import json
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 from service.errors import ServiceError
 from service.signal import Signal
@@ -16,8 +15,7 @@ NOTE_BYTES = 128  # about what statistics or an answer take, before they are wri
 WRITE_BYTES = 65536  # at a time; asyncio says whether there is room for more only after a write
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
-class Receipt:
+class Receipt(NamedTuple):
     """Stands in the queue behind the output of an input message, and becomes its statistics when it is sent."""
 
     seq: int
