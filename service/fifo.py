@@ -1,4 +1,4 @@
-"""A queue of samples that keeps arrays as they come, and copies only where they are cut or joined.
+"""A queue of samples that keeps arrays as they come, and copies only where they are joined.
 
 A list rather than a deque holds them, here and wherever a stream has a queue: few wait, and an empty deque takes 0.8 kB.
 """
@@ -43,26 +43,26 @@ class SampleFifo:
             self._taken -= self._arrays.pop(0).shape[1]
 
     def take(self, count: int) -> Array:
-        """Remove and return the first ``count`` samples, ``[channels, count]``; it may be the very array that was added.
+        """Remove and return the first ``count`` samples, ``[channels, count]``; it may be the very array that was added, or a part.
 
         Raises:
             ValueError: There are not that many.
         """
         if count > self._length:
             raise ValueError(f"{count} samples asked for, {self._length} there")
-        if not self._taken and self._arrays and self._arrays[0].shape[1] == count:
-            self._length -= count
-            return self._arrays.pop(0)
-        out = np.empty((self._channels, count), dtype=np.float32)
-        done = 0
-        while done < count:
-            first = self._arrays[0]
-            part = first[:, self._taken : self._taken + count - done]
-            out[:, done : done + part.shape[1]] = part
-            done += part.shape[1]
-            self._taken += part.shape[1]
-            if self._taken == first.shape[1]:
-                self._arrays.pop(0)
-                self._taken = 0
         self._length -= count
-        return out
+        parts: list[Array] = []
+        while count:
+            first, begin = self._arrays[0], self._taken
+            here = first.shape[1] - begin
+            if here > count:
+                self._taken = begin + count
+                parts.append(first[:, begin : self._taken])
+                break
+            parts.append(first[:, begin:] if begin else first)
+            del self._arrays[0]
+            self._taken = 0
+            count -= here
+        if len(parts) == 1:
+            return parts[0]
+        return np.concatenate(parts, axis=1) if parts else np.empty((self._channels, 0), dtype=np.float32)

@@ -44,11 +44,14 @@ def test_taking_nothing_keeps_the_number_of_channels():
     assert SampleFifo(2).take(0).shape == (2, 0)
 
 
-def test_a_whole_array_is_given_as_it_is_and_parts_are_copied():
+def test_only_what_is_joined_is_copied():
     fifo, whole, cut = SampleFifo(1), np.zeros((1, 4), np.float32), np.zeros((1, 4), np.float32)
     fifo.append(whole)
     fifo.append(cut)
+    fifo.append(whole)
     assert fifo.take(4) is whole
-    assert not np.shares_memory(fifo.take(2), cut)
-    assert not np.shares_memory(fifo.take(2), cut)
+    assert np.shares_memory(fifo.take(2), cut)
+    joined = fifo.take(6)
+    assert not np.shares_memory(joined, cut)
+    assert not np.shares_memory(joined, whole)
     assert len(fifo) == 0
