@@ -43,7 +43,7 @@ class SampleFifo:
             self._taken -= self._arrays.pop(0).shape[1]
 
     def take(self, count: int) -> Array:
-        """Remove and return the first ``count`` samples, ``[channels, count]``; it may be the very array that was added, or a part.
+        """Remove and return the first ``count`` samples, ``[channels, count]``; maybe the very array that was added, or a part.
 
         Raises:
             ValueError: There are not that many.
