@@ -21,6 +21,7 @@ from models.zoo import Variant
 from service import pcm, reports
 from service.errors import ServiceError
 from service.inbox import Inbox
+from service.intake import Intake
 from service.logs import fields
 from service.outbox import Outbox, Receipt
 from service.parameters import Configure, End, Ping, StreamParameters, parse_control
@@ -32,7 +33,6 @@ from service.transport import Message, Transport
 
 Array = npt.NDArray[np.float32]
 MAX_WAITING_SECONDS = 2.0  # handed to the engine and not stepped yet
-PIECE_SECONDS = 0.5  # of a longer message, that are taken at a time: others have a turn in between
 
 log = logging.getLogger(__name__)
 
@@ -67,16 +67,15 @@ class Session:
             self._on_failure,
         )
         self._statistics = ChunkStatistics(parameters.stats, self._stream, runtime.metrics.chunk_latency.observe)
-        frame = parameters.channels * pcm.SAMPLE_BYTES[parameters.encoding]
-        self._piece = round(PIECE_SECONDS * parameters.sample_rate) * frame
+        self._intake = Intake(self._stream, parameters)
         patience = runtime.settings.max_unread_seconds
-        self._outbox = Outbox(self._transport, patience * parameters.sample_rate * frame, patience, self._statistics.settle)
+        limit = patience * parameters.sample_rate * parameters.channels * pcm.SAMPLE_BYTES[parameters.encoding]
+        self._outbox = Outbox(self._transport, limit, patience, self._statistics.settle)
         self._inbox = Inbox(self._transport, runtime.settings.idle_seconds)
         self._begun = time.perf_counter()
         self._waiting: list[Receipt] = []
         self._failure: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._seq = self._repaired = 0
-        self._head = b""  # the first bytes of audio
+        self._seq = 0
         self._record: dict[str, Any] = {}
 
     async def run(self) -> None:
@@ -151,15 +150,15 @@ class Session:
         return {"session_id": self.id, **reports.facts(self._stream, self._parameters)}
 
     def _totals(self) -> dict[str, Any]:
-        return reports.summary(self._stream, self._parameters, self._statistics.latency, self._repaired)
+        return reports.summary(self._stream, self._parameters, self._statistics.latency, self._intake.repaired)
 
     # Input
 
     def _on_message(self, message: Message) -> None:
         """Called by the transport."""
         self._inbox.heard = time.perf_counter()
-        long = len(message) > self._piece
-        if self._inbox.occupied or isinstance(message, str) or long or self._congested or self._ahead > 0:
+        busy = self._inbox.occupied or self._congested or self._ahead > 0
+        if isinstance(message, str) or busy or self._intake.is_long(len(message)):
             self._inbox.put(message)
             return
         try:
@@ -207,28 +206,19 @@ class Session:
         await self._outbox.moved.wait()
 
     def _take_audio(self, data: bytes, arrived: float) -> None:
-        self._feed(data)
+        self._runtime.live_seconds += self._intake.feed(data)
         self._waiting.append(Receipt(self._seq, self._stream.position, arrived))
         self._seq += 1
         self._on_progress()
 
-    def _feed(self, data: bytes) -> None:
-        if len(self._head) < pcm.HEADER_BYTES:
-            self._head += data[: pcm.HEADER_BYTES - len(self._head)]
-            pcm.refuse_header(self._head)
-        audio, repaired = pcm.decode(data, self._parameters.encoding, self._parameters.channels)
-        self._repaired += repaired
-        self._stream.feed(audio)
-        self._runtime.live_seconds += audio.shape[1] / self._parameters.sample_rate
-
     async def _take_long(self, data: bytes, arrived: float) -> None:
         """Take a message in pieces, as if it were several; it is answered once."""
-        pcm.check(len(data), self._parameters.encoding, self._parameters.channels)
-        for start in range(0, len(data) - self._piece, self._piece):
-            self._feed(data[start : start + self._piece])
+        *before, last = self._intake.pieces(data)
+        for piece in before:
+            self._runtime.live_seconds += self._intake.feed(piece)
             await asyncio.sleep(0)
             await self._paced()
-        self._take_audio(data[max(0, len(data) - 1) // self._piece * self._piece :], arrived)
+        self._take_audio(last, arrived)
 
     async def _take_control(self, text: str) -> bool:
         """Handle a text message; True when the stream is to end."""
