@@ -231,7 +231,7 @@ def _pruned_at_random(settings: PruningSettings, network: StreamingNetwork) -> S
     trial = network
     if settings.layers:
         there = recurrent_layers(network) if isinstance(network, Crn) else []
-        if settings.layers > len(there):
+        if not isinstance(network, Crn) or settings.layers > len(there):
             raise RecipeError(
                 f"layers in [pruning] is {settings.layers}, which this network does not have: leave the entry out"
             )

@@ -14,10 +14,11 @@ from compression.checkpoint import load_network
 from compression.compress_recipe import CompressRecipe, PruningSettings
 from compression.errors import CompressionError
 from compression.groups import shrink
+from compression.layer_merging import merged
 from compression.losses import enhancement_loss
 from compression.pruning import choose
 from compression.recipe import TrainingSettings
-from compression.recurrent_layers import least_important, without_layers
+from compression.recurrent_layers import cheapest_changes, with_changes
 from compression.sharing import fine_tunable, settled
 from compression.stage_record import Record
 from compression.stages import Outcome, Stage, Workshop, run_stage
@@ -77,8 +78,16 @@ def polish_stage(network: StreamingNetwork, training: TrainingSettings) -> Stage
 
 
 def layers_stage(shop: Workshop, settings: PruningSettings, training: TrainingSettings) -> Stage:
-    """The stage that removes the original's least important recurrent layers; the rounds' training follows."""
+    """The stage that removes the original's least important recurrent layers, or merges them; the rounds' training follows."""
     original = cast("Crn", shop.original)
+
+    def merge(network: Crn, first: str, second: str) -> Crn:
+        return merged(network, first, second, heard())
+
+    @functools.cache
+    def heard() -> list[torch.Tensor]:
+        batches = shop.batches(training)
+        return [batches(IMPORTANCE_SEED, batch)[0] for batch in range(settings.importance_batches)]
 
     def plan() -> Record:
         lessons = Aimed(shop.lessons(training), training.kept)
@@ -92,10 +101,10 @@ def layers_stage(shop: Workshop, settings: PruningSettings, training: TrainingSe
                 ]
             return torch.stack(parts).mean().item()
 
-        return {"removed": least_important(original, loss, settings.layers)}
+        return {"changes": cheapest_changes(original, loss, settings.layers, merge)}
 
     def apply(plan: Record) -> StreamingNetwork:
-        return without_layers(original, plan["removed"])
+        return with_changes(original, plan["changes"], merge)
 
     known = {"pruning": dataclasses.asdict(settings)}
     return Stage("pruned/layers", original, known, training, plan, apply, trained=False)

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from compression.export import check_against_torch, to_onnx
-from compression.recurrent_layers import KINDS, least_important, recurrent_layers, without_layer, without_layers
+from compression.recurrent_layers import KINDS, cheapest_changes, recurrent_layers, without_layer, without_layers
 from models.crn import Crn, CrnConfig
 
 
@@ -52,9 +52,12 @@ def test_the_layers_that_matter_least_go_in_turn() -> None:
     def loss(trial: Crn) -> float:
         return sum(worth for layer, worth in matters.items() if layer not in recurrent_layers(trial))
 
-    assert least_important(network(), loss, 6) == []
-    assert least_important(network(), loss, 5) == ["subband.1"]
-    removed = least_important(network(), loss, 3)
+    def merge(trial: Crn, first: str, second: str) -> Crn:
+        return without_layers(trial, [first, second])  # which no measurement is in favour of
+
+    assert cheapest_changes(network(), loss, 6, merge) == []
+    assert cheapest_changes(network(), loss, 5, merge) == [("subband.1",)]
+    removed = [layer for (layer,) in cheapest_changes(network(), loss, 3, merge)]
     assert removed == ["subband.1", "fullband.1", "subband.2"]
     assert recurrent_layers(without_layers(network(), removed)) == ["subband.0", "fullband.0", "fullband.2"]
 
