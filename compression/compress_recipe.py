@@ -235,7 +235,8 @@ def _pruned_at_random(settings: PruningSettings, network: StreamingNetwork) -> S
             raise RecipeError(
                 f"layers in [pruning] is {settings.layers}, which this network does not have: leave the entry out"
             )
-        trial = without_layers(network, there[: len(there) - settings.layers])
+        there.sort(key=lambda layer: layer.partition(".")[2])  # the later blocks go: about as many layers of either kind
+        trial = without_layers(network, there[settings.layers :])
     try:
         macs_ratio = min(1.0, settings.macs_ratio * network.macs_per_second() / trial.macs_per_second())
         parameters_ratio = min(1.0, settings.parameters_ratio * network.parameter_count() / trial.parameter_count())

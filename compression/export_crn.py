@@ -94,7 +94,7 @@ class CrnGraph:
         """Planes ``[frames, batch, 3, bins]`` to mask planes ``[frames, batch, 2, bins]``, and the following states."""
         graph, network, config = self.graph, self.network, self.network.config
         wide = config.subband_channels
-        frames = graph.add("Slice", graph.add("Shape", x), graph.integers(0), graph.integers(1))
+        frames = graph.add("Shape", x, end=1)
         x = graph.reshape(x, -1, 3, 1, network.bins)
         x = graph.silu(self._convolve(x, network.entry, network.entry_norm))
         skips = []
@@ -144,8 +144,8 @@ class CrnGraph:
         y, last = graph.add_many("GRU", x, *weights, biases, "", initial, outputs=2, hidden_size=units, linear_before_reset=1)
         return graph.reshape(y, -1, units), last
 
-    def _gru_of_many_rows(self, x: str, frames: str, gru: nn.GRU, initial: str) -> tuple[str, str]:
-        """The same of ``[any, inputs]`` and ``[rows, units]``, half a thousand rows in half the time that the operator takes.
+    def _gru_of_many_rows(self, x: str, gru: nn.GRU, initial: str) -> tuple[str, str]:
+        """The same of ``[frames, rows, inputs]`` and ``[rows, units]``, half a thousand rows in half the time of the operator.
 
         ONNX Runtime's GRU computes gates unit by unit; as operators of their own they are vectorised. A single row, or a
         single stream over many frames, is faster by the operator.
@@ -161,23 +161,24 @@ class CrnGraph:
         gates_bias, new_bias, *kept = graph.add_many(
             "Split", biases, graph.integers(2 * units, units, 2 * units, units), outputs=4, axis=1
         )
-        gates = graph.add("Gemm", x, gates_in, graph.add("Add", gates_bias, kept[0]), transB=1)
-        new = graph.add("Gemm", x, new_in, new_bias, transB=1)
+        gates_bias = graph.add("Add", gates_bias, kept[0])
 
-        def step(hidden: str, gates: str, new: str) -> str:
+        def step(hidden: str, x: str) -> str:
+            gates, new = graph.add("Gemm", x, gates_in, gates_bias, transB=1), graph.add("Gemm", x, new_in, new_bias, transB=1)
             gates = graph.add("Sigmoid", graph.add("Gemm", hidden, gates_kept, gates, transB=1))
             update, reset = graph.add_many("Split", gates, graph.integers(units, units), outputs=2, axis=1)
             remembered = graph.add("Mul", reset, graph.add("Gemm", hidden, new_kept, kept[1], transB=1))
             new = graph.add("Tanh", graph.add("Add", new, remembered))
             return graph.add("Add", new, graph.add("Mul", update, graph.add("Sub", hidden, new)))
 
-        last, y = graph.scan(step, initial, self._by_frame(gates, frames, 2 * units), self._by_frame(new, frames, units))
+        last, y = graph.scan(step, initial, x)
         return graph.reshape(y, -1, units), last
 
     def _subband(self, x: str, frames: str, layer: SubbandLayer, hidden: str) -> tuple[str, str]:
         """``x`` is ``[any, channels]``, a row a sub-band of a frame."""
         graph, units = self.graph, layer.gru.hidden_size
-        y, last = self._gru_of_many_rows(x, frames, layer.gru, graph.reshape(hidden, -1, units))
+        rows = self._by_frame(x, frames, self.network.config.subband_channels)
+        y, last = self._gru_of_many_rows(rows, layer.gru, graph.reshape(hidden, -1, units))
         y = self._affine(y, layer.project, layer.norm)
         return graph.add("Add", x, y), graph.reshape(last, -1, self.network.bands * units)
 
