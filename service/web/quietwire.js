@@ -11,7 +11,7 @@ import { EnhancementStream, defaultServer } from "./stream.js";
 export { EnhancementStream };
 
 const MAX_RATE = 48000;
-const CHUNK_SECONDS = 0.01; // the models' hop: longer chunks would only wait
+const CHUNK_SECONDS = 0.01; // no longer than the models' hops, or samples would only wait
 
 /** The microphone as it is: the browser's own processing would be denoised a second time. */
 export function openMicrophone(deviceId) {
