@@ -230,13 +230,12 @@ def check_reachable(recipe: CompressRecipe, network: StreamingNetwork, pruned: S
 def _pruned_at_random(settings: PruningSettings, network: StreamingNetwork) -> StreamingNetwork:
     trial = network
     if settings.layers:
-        there = recurrent_layers(network) if isinstance(network, Crn) else []
-        if not isinstance(network, Crn) or settings.layers > len(there):
+        if not isinstance(network, Crn) or settings.layers > len(recurrent_layers(network)):
             raise RecipeError(
                 f"layers in [pruning] is {settings.layers}, which this network does not have: leave the entry out"
             )
-        there.sort(key=lambda layer: layer.partition(".")[2])  # the later blocks go: about as many layers of either kind
-        trial = without_layers(network, there[settings.layers :])
+        by_block = sorted(recurrent_layers(network), key=lambda layer: layer.partition(".")[2])
+        trial = without_layers(network, by_block[settings.layers :])  # so about as many layers of either kind stay
     try:
         macs_ratio = min(1.0, settings.macs_ratio * network.macs_per_second() / trial.macs_per_second())
         parameters_ratio = min(1.0, settings.parameters_ratio * network.parameter_count() / trial.parameter_count())

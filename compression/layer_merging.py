@@ -13,6 +13,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
+from compression.standing_in import listen
 from models.crn import ChannelNorm, Crn, CrnConfig, FullbandLayer
 
 RIDGE = 1e-6  # of the mean power of what the GRU reads
@@ -55,12 +56,7 @@ def _said(network: Crn, layer: FullbandLayer, inputs: Sequence[Tensor]) -> tuple
         read.add_(x.T @ x)
         said.add_(x.T @ output[0].flatten(0, 1).double())
 
-    handle = layer.gru.register_forward_hook(add)
-    try:
-        for signals in inputs:
-            network(signals)
-    finally:
-        handle.remove()
+    listen(network, inputs, [(layer.gru, add)])
     ridge = RIDGE * read.diagonal().mean() * torch.eye(size, dtype=read.dtype)
     answer = torch.linalg.solve(read + ridge, said)
     return answer[:-1].T, answer[-1]
@@ -113,12 +109,7 @@ def _settle(network: Crn, layer: FullbandLayer, inputs: Sequence[Tensor]) -> Non
         values = output.reshape(-1, norm.num_features).double()
         sums.add_(torch.stack([torch.full_like(sums[0], len(values)), values.sum(0), values.square().sum(0)]))
 
-    handle = layer.expand.register_forward_hook(add)
-    try:
-        for signals in inputs:
-            network(signals)
-    finally:
-        handle.remove()
+    listen(network, inputs, [(layer.expand, add)])
     mean = sums[1] / sums[0]
     variance = (sums[2] / sums[0] - mean.square()).clamp(min=0)
     settled = {"running_mean": mean, "running_var": variance, "weight": (variance + norm.eps).sqrt(), "bias": mean}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import dataclasses
 import functools
+from collections.abc import Iterator
 from typing import cast
 
 import torch
@@ -86,8 +87,7 @@ def layers_stage(shop: Workshop, settings: PruningSettings, training: TrainingSe
 
     @functools.cache
     def heard() -> list[torch.Tensor]:
-        batches = shop.batches(training)
-        return [batches(IMPORTANCE_SEED, batch)[0] for batch in range(settings.importance_batches)]
+        return list(_heard(shop, training, settings))
 
     def plan() -> Record:
         lessons = Aimed(shop.lessons(training), training.kept)
@@ -108,6 +108,12 @@ def layers_stage(shop: Workshop, settings: PruningSettings, training: TrainingSe
 
     known = {"pruning": dataclasses.asdict(settings)}
     return Stage("pruned/layers", original, known, training, plan, apply, trained=False)
+
+
+def _heard(shop: Workshop, training: TrainingSettings, settings: PruningSettings) -> Iterator[torch.Tensor]:
+    """The mixtures over which is measured what layers and units do."""
+    batches = shop.batches(training)
+    return (batches(IMPORTANCE_SEED, batch)[0] for batch in range(settings.importance_batches))
 
 
 def pruning_stage(
@@ -148,8 +154,7 @@ def pruning_stage(
 
     @functools.cache
     def moments() -> Moments:
-        batches, tick = shop.batches(training), ticker(f"{name}: measuring what can stand in")
-        heard = (batches(IMPORTANCE_SEED, batch)[0] for batch in range(settings.importance_batches))
+        tick, heard = ticker(f"{name}: measuring what can stand in"), _heard(shop, training, settings)
         return measure_moments(parent, (tick(n, settings.importance_batches) or x for n, x in enumerate(heard)))
 
     return Stage(name, parent, {"pruning": dataclasses.asdict(settings)}, training, plan, apply, trained=trained)

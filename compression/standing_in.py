@@ -26,6 +26,7 @@ from models.network import StreamingNetwork
 RIDGE = 1e-4  # of the mean power, added to each input's
 WINDOW_STEP = 16  # samples from one window of a long convolution to the next: neighbours say the same
 Moments = dict[str, Tensor]
+Hook = Callable[[nn.Module, Any, Any], None]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -55,6 +56,17 @@ def readers(network: StreamingNetwork) -> list[Reader]:
     return found
 
 
+def listen(network: StreamingNetwork, inputs: Iterable[Tensor], hooks: Iterable[tuple[nn.Module, Hook]]) -> None:
+    """Run signals ``[batch, samples]`` through a network; hooks get a module, what it reads and what it says, each time."""
+    handles = [module.register_forward_hook(hook) for module, hook in hooks]
+    try:
+        for signals in inputs:
+            network(signals)
+    finally:
+        for handle in handles:
+            handle.remove()
+
+
 @torch.no_grad()
 def measure_moments(network: StreamingNetwork, inputs: Iterable[Tensor]) -> Moments:
     """Mean products of what each weight reads for one output.
@@ -69,7 +81,7 @@ def measure_moments(network: StreamingNetwork, inputs: Iterable[Tensor]) -> Mome
     """
     sizes, sums, counts = widths(network), Moments(), dict[str, int]()
 
-    def hook(reader: Reader) -> Callable[[nn.Module, Any, Any], None]:
+    def hook(reader: Reader) -> Hook:
         def add(module: nn.Module, arguments: Any, output: Any) -> None:
             x = _windows(module, output[0] if reader.state else arguments[0], sizes[reader.width])
             sums[reader.weight] = sums.get(reader.weight, 0) + (x.transpose(1, 2) @ x).double()
@@ -77,13 +89,7 @@ def measure_moments(network: StreamingNetwork, inputs: Iterable[Tensor]) -> Mome
 
         return add
 
-    hooks = [network.get_submodule(reader.layer).register_forward_hook(hook(reader)) for reader in readers(network)]
-    try:
-        for signals in inputs:
-            network(signals)
-    finally:
-        for handle in hooks:
-            handle.remove()
+    listen(network, inputs, [(network.get_submodule(reader.layer), hook(reader)) for reader in readers(network)])
     return {name: total / counts[name] for name, total in sums.items()}
 
 

@@ -19,13 +19,14 @@ class Intake:
         parameters: Say what the bytes mean.
 
     Attributes:
+        bytes_a_second: Of audio.
         repaired: Values so far that were no sound.
     """
 
     def __init__(self, stream: EnhancementStream, parameters: StreamParameters) -> None:
         self._stream, self._encoding, self._channels = stream, parameters.encoding, parameters.channels
         frame = pcm.SAMPLE_BYTES[self._encoding] * self._channels
-        self._bytes_a_second = parameters.sample_rate * frame
+        self.bytes_a_second = parameters.sample_rate * frame
         self._piece = round(PIECE_SECONDS * parameters.sample_rate) * frame
         self._head = b""  # the first bytes of audio
         self.repaired = 0
@@ -56,4 +57,4 @@ class Intake:
         audio, repaired = pcm.decode(data, self._encoding, self._channels)
         self.repaired += repaired
         self._stream.feed(audio)
-        return len(data) / self._bytes_a_second
+        return len(data) / self.bytes_a_second

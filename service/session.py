@@ -69,8 +69,7 @@ class Session:
         self._statistics = ChunkStatistics(parameters.stats, self._stream, runtime.metrics.chunk_latency.observe)
         self._intake = Intake(self._stream, parameters)
         patience = runtime.settings.max_unread_seconds
-        limit = patience * parameters.sample_rate * parameters.channels * pcm.SAMPLE_BYTES[parameters.encoding]
-        self._outbox = Outbox(self._transport, limit, patience, self._statistics.settle)
+        self._outbox = Outbox(self._transport, patience * self._intake.bytes_a_second, patience, self._statistics.settle)
         self._inbox = Inbox(self._transport, runtime.settings.idle_seconds)
         self._begun = time.perf_counter()
         self._waiting: list[Receipt] = []
