@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from functools import partial
 
@@ -11,6 +12,7 @@ import numpy.typing as npt
 from models.zoo import Variant
 from service.engine import Engine
 from service.fifo import SampleFifo
+from service.history import History
 from service.lane import Fail, Timing
 
 Array = npt.NDArray[np.float32]
@@ -19,17 +21,21 @@ Array = npt.NDArray[np.float32]
 class Path:
     """Lanes of one variant, one a channel.
 
-    Positions count samples of the stream at the model's rate. Attributes: ``fed``, up to where the engine has samples, whole
-    hops, and ``done``, up to where it has stepped.
+    Positions count samples of the stream at the model's rate.
 
     Args:
         engine: Where the lanes are.
         variant: The network.
         channels: Number of channels.
-        start: Position of the first sample that will be submitted.
+        start: Position of the first sample that the network gets.
         begin: Position of the first sample wanted from ``take``; what comes before only warms the network up.
         notify: Called when output has arrived.
         fail: Called when the engine could not step a lane.
+
+    Attributes:
+        fed: Up to where the engine has samples, whole hops.
+        done: Up to where it has stepped.
+        until: From where on it needs none.
 
     Raises:
         MemoryError: The engine has no free row.
@@ -41,7 +47,7 @@ class Path:
         self.variant, self.start, self.begin = variant, start, begin
         self._engine, self._notify = engine, notify
         self.fed = self.done = start
-        self._pending = SampleFifo(channels)
+        self.until = math.inf
         self._done = [start] * channels
         self._skip = [variant.delay + begin - start] * channels
         self._fifos = [SampleFifo(1) for _ in range(channels)]
@@ -65,12 +71,12 @@ class Path:
         """How often a channel's state was no longer finite and began anew."""
         return sum(lane.resets for lane in self._lanes)
 
-    def submit(self, audio: Array, deadline: float) -> None:
-        """Take the next samples ``[channels, samples]``; the engine gets them once a hop is whole."""
-        self._pending.append(audio)
-        count = len(self._pending) // self.variant.hop * self.variant.hop
-        if count:
-            for lane, samples in zip(self._lanes, self._pending.take(count), strict=True):
+    def submit(self, history: History, deadline: float) -> None:
+        """Let the engine have what it has not had of a stream, in whole hops."""
+        count = (history.end - self.fed) // self.variant.hop * self.variant.hop
+        if count and self.fed < self.until:
+            hops = history.read(self.fed, self.fed + count)
+            for lane, samples in zip(self._lanes, hops, strict=True):
                 self._engine.submit(lane, samples, deadline)
             self.fed += count
 

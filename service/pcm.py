@@ -15,6 +15,8 @@ Array = npt.NDArray[np.float32]
 SAMPLE_BYTES: dict[Encoding, int] = {"pcm_s16le": 2, "pcm_f32le": 4}
 _HEADERS = {b"RIFF": "WAV", b"RF64": "WAV", b"fLaC": "FLAC", b"OggS": "Ogg", b"ID3\x03": "MP3", b"ID3\x04": "MP3"}
 HEADER_BYTES = 4
+_INT16, _FLOAT32 = np.dtype("<i2"), np.dtype("<f4")
+_STEP, _FULL_SCALE, _LOWEST, _HIGHEST = (np.array(value, np.float32) for value in (1 / 32768, 32768, -32768, 32767))
 
 
 def refuse_header(data: bytes) -> None:
@@ -50,9 +52,9 @@ def decode(data: bytes, encoding: Encoding, channels: int) -> tuple[Array, int]:
     """
     check(len(data), encoding, channels)
     if encoding == "pcm_s16le":
-        values = np.multiply(np.frombuffer(data, dtype="<i2"), np.float32(1 / 32768), dtype=np.float32)
+        values = np.frombuffer(data, _INT16) * _STEP
         return values.reshape(-1, channels).T, 0
-    samples = np.frombuffer(data, dtype="<f4").astype(np.float32)
+    samples = np.frombuffer(data, _FLOAT32).astype(np.float32)
     sound = np.abs(samples) <= 1
     if sound.all():
         return samples.reshape(-1, channels).T, 0
@@ -67,7 +69,7 @@ def repair(samples: Array) -> Array:
 def encode(audio: Array, encoding: Encoding) -> bytes:
     """Float32 ``[channels, samples]`` to interleaved bytes; 16-bit values are rounded and saturate."""
     if encoding == "pcm_s16le":
-        scaled = np.rint(audio.T.ravel() * np.float32(32768))  # in one dimension, which takes half as long
-        saturated: npt.NDArray[np.int16] = np.minimum(np.maximum(scaled, -32768), 32767).astype("<i2")
-        return saturated.tobytes()
-    return np.ascontiguousarray(audio.T, dtype="<f4").tobytes()
+        scaled = audio.T.ravel() * _FULL_SCALE  # in one dimension, which takes half as long
+        np.rint(scaled, out=scaled)
+        return scaled.clip(_LOWEST, _HIGHEST, out=scaled).astype(_INT16).tobytes()
+    return np.ascontiguousarray(audio.T, _FLOAT32).tobytes()

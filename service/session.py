@@ -72,6 +72,7 @@ class Session:
         self._outbox = Outbox(self._transport, patience * self._intake.bytes_a_second, patience, self._statistics.settle)
         self._inbox = Inbox(self._transport, runtime.settings.idle_seconds)
         self._begun = time.perf_counter()
+        self._max_ahead = runtime.settings.max_ahead_seconds
         self._waiting: list[Receipt] = []
         self._failure: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._seq = 0
@@ -190,7 +191,7 @@ class Session:
     @property
     def _ahead(self) -> float:
         """Seconds by which the client is further ahead of real time than it may be."""
-        return self._stream.ahead_seconds - self._runtime.settings.max_ahead_seconds
+        return self._stream.ahead_seconds - self._max_ahead
 
     async def _paced(self) -> None:
         """Wait while the client is too far ahead; the transport then slows it down."""
@@ -208,7 +209,8 @@ class Session:
         self._runtime.live_seconds += self._intake.feed(data)
         self._waiting.append(Receipt(self._seq, self._stream.position, arrived))
         self._seq += 1
-        self._on_progress()
+        if not self._stream.waiting_seconds:  # as it filled no hop
+            self._on_progress()
 
     async def _take_long(self, data: bytes, arrived: float) -> None:
         """Take a message in pieces, as if it were several; it is answered once."""

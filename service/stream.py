@@ -22,6 +22,7 @@ from service.attenuation import AttenuationLimit
 from service.engine import Engine
 from service.errors import ServiceError
 from service.fifo import SampleFifo
+from service.history import History
 from service.lane import Timing
 from service.paths import Path
 from service.resampling import StreamResampler
@@ -65,10 +66,8 @@ class EnhancementStream:
         self._up = StreamResampler(variant.sample_rate, sample_rate, channels)
         self._limit = AttenuationLimit(attenuation_limit_db, sample_rate)
         self._dry, self._wet = SampleFifo(channels), SampleFifo(channels)
-        self._history: list[Array] = []  # what was handed over lately, for a variant that has to warm up
-        self._remembered = 0
-        self._fed = 0  # position at the model's rate up to which samples were handed over
-        self._mixed = 0  # the same, up to which output was taken
+        self._history = History(channels, WARM_UP)  # at the model's rate
+        self._mixed = 0  # position at the model's rate up to which output was taken
         self._begun: float | None = None
         self._spent, self._resets = 0.0, 0
         self.samples_in = self.samples_out = 0
@@ -146,15 +145,18 @@ class EnhancementStream:
             if newest.begin >= begin:  # nothing goes through it yet: take its place
                 begin = newest.begin
                 self._retire(self._paths.pop())
+                self._paths[-1].until = math.inf
             else:
                 begin = max(begin, newest.begin + FADE)
-        earliest = max(self._fed - self._remembered, begin - WARM_UP, 0)
+        earliest = max(self._history.begin, begin - WARM_UP)
         # whole hops from the stream's first sample on, so that frames lie as if the variant had always been on
-        start = min(math.ceil(earliest / variant.hop) * variant.hop, self._fed)
+        start = min(math.ceil(earliest / variant.hop) * variant.hop, self._history.end)
         path = self._path(variant, start, begin)
+        left = self._paths[-1]  # still needed until the cross-fade is through its delay
+        left.until = begin + FADE + left.variant.delay
         self._paths.append(path)
-        if self._fed > start:
-            path.submit(np.concatenate(self._history, axis=1)[:, start - self._fed :], self._deadline())
+        if self._history.end > start:
+            path.submit(self._history, self._deadline())
 
     def finish(self) -> None:
         """No more input: feed as much silence as it takes to get the last sample out."""
@@ -179,28 +181,18 @@ class EnhancementStream:
             raise ServiceError("overloaded", "The server holds no room for another stream: try again later.") from error
 
     def _deadline(self) -> float:
-        assert self._begun is not None
-        return self._begun + self._fed / self._model_rate
-
-    def _push(self, audio: Array) -> None:
+        """When what comes next is due, on the clock of ``time.perf_counter``."""
         if self._begun is None:
             self._begun = time.perf_counter()
-        samples = self._down.process(audio)
-        if not samples.shape[1]:
-            return
-        self._remember(samples)
-        deadline = self._deadline()
-        for path, following in zip(self._paths, [*self._paths[1:], None], strict=True):
-            # a path that is being left is still needed until the cross-fade is through its delay
-            if following is None or path.fed < following.begin + FADE + path.variant.delay:
-                path.submit(samples, deadline)
-        self._fed += samples.shape[1]
+        return self._begun + self._history.end / self._model_rate
 
-    def _remember(self, samples: Array) -> None:
-        self._history.append(samples)
-        self._remembered += samples.shape[1]
-        while self._remembered - self._history[0].shape[1] >= WARM_UP:
-            self._remembered -= self._history.pop(0).shape[1]
+    def _push(self, audio: Array) -> None:
+        deadline = self._deadline()
+        samples = self._down.process(audio)
+        if samples.shape[1]:
+            self._history.append(samples)
+            for path in self._paths:
+                path.submit(self._history, deadline)
 
     def _advance(self) -> None:
         """Take what the paths have, in order, cross-fading where one hands over to the next."""

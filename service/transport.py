@@ -13,6 +13,7 @@ thousands of tiny frames has them taken a few at a time, between which everybody
 
 from __future__ import annotations
 
+import functools
 import json
 import struct
 from collections.abc import Callable, Iterable
@@ -47,6 +48,7 @@ class Transport(WebSocketsSansIOProtocol):
 
     listener: Callable[[Message], None] | None = None
     _kept = b""  # bytes that have their turn later
+    _amid_message = True  # whether the library has begun something that the next bytes may belong to
     _scheduled = False
 
     @staticmethod
@@ -122,11 +124,12 @@ class Transport(WebSocketsSansIOProtocol):
             super().data_received(data)
             return
         enough = False
-        if not self._amid_message:
+        if not self._amid_message and self.conn.state is State.OPEN:
             data, enough = self._take_messages(data, self.listener)
         if data and not enough:
             self._kept = data[MOST_BYTES:]
             super().data_received(data[:MOST_BYTES])
+            self._amid_message = self._is_amid_message()
         else:
             self._kept = data
         if self._kept:
@@ -134,13 +137,11 @@ class Transport(WebSocketsSansIOProtocol):
             if not self.read_paused:
                 self._go_on_later()
 
-    @property
-    def _amid_message(self) -> bool:
-        """Whether the library has begun something that the next bytes belong to, or listens no more."""
-        conn = self.conn
-        if conn.reader.buffer or conn.current_size is not None or conn.state is not State.OPEN:
+    def _is_amid_message(self) -> bool:
+        """Whether the library has begun something that the next bytes belong to."""
+        if self.conn.reader.buffer or self.conn.current_size is not None:
             return True
-        inner: Any = conn.parser
+        inner: Any = self.conn.parser
         while inner.gi_yieldfrom is not None:
             inner = inner.gi_yieldfrom
         return inner.gi_code is not BETWEEN_FRAMES  # it may have read a head and nothing else
@@ -212,6 +213,7 @@ class Transport(WebSocketsSansIOProtocol):
             self.transport.abort()
 
 
+@functools.lru_cache(maxsize=256)  # most messages of a stream are as long as the one before
 def _head(kind: int, length: int) -> bytes:
     """What a frame of the server begins with (RFC 6455, 5.2)."""
     if length < LENGTH_IN_TWO:
