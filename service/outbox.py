@@ -36,7 +36,7 @@ class Outbox:
         settle: Turns a receipt into the message to send, or None for none, at the moment it is sent.
 
     Attributes:
-        moved: Set whenever messages have been sent.
+        moved: Set whenever messages have been sent, and by the stream after every step.
     """
 
     def __init__(self, transport: Transport, limit: float, timeout: float, settle: Callable[[Receipt], str | None]) -> None:
@@ -78,8 +78,12 @@ class Outbox:
         """Wait until everything has been sent."""
         self.flush()
         while self._items:
-            self.moved.clear()
-            await self.moved.wait()
+            await self.progress()
+
+    async def progress(self) -> None:
+        """Wait until something has ``moved``."""
+        self.moved.clear()
+        await self.moved.wait()
 
     async def watch(self) -> None:
         """Send on whenever the client reads on; run it as a task beside the stream.

@@ -24,6 +24,7 @@ from service.inbox import Inbox
 from service.intake import Intake
 from service.logs import fields
 from service.outbox import Outbox, Receipt
+from service.pacing import Pacing
 from service.parameters import Configure, End, Ping, StreamParameters, parse_control
 from service.quotas import Lease
 from service.runtime import Runtime
@@ -32,7 +33,6 @@ from service.stream import EnhancementStream
 from service.transport import Message, Transport
 
 Array = npt.NDArray[np.float32]
-MAX_WAITING_SECONDS = 2.0  # handed to the engine and not stepped yet
 
 log = logging.getLogger(__name__)
 
@@ -70,9 +70,9 @@ class Session:
         self._intake = Intake(self._stream, parameters)
         patience = runtime.settings.max_unread_seconds
         self._outbox = Outbox(self._transport, patience * self._intake.bytes_a_second, patience, self._statistics.settle)
+        self._pacing = Pacing(self._stream, self._outbox, runtime.settings.max_ahead_seconds)
         self._inbox = Inbox(self._transport, runtime.settings.idle_seconds)
         self._begun = time.perf_counter()
-        self._max_ahead = runtime.settings.max_ahead_seconds
         self._waiting: list[Receipt] = []
         self._failure: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._seq = 0
@@ -157,7 +157,7 @@ class Session:
     def _on_message(self, message: Message) -> None:
         """Called by the transport."""
         self._inbox.heard = time.perf_counter()
-        busy = self._inbox.occupied or self._congested or self._ahead > 0
+        busy = self._inbox.occupied or self._pacing.too_fast
         if isinstance(message, str) or busy or self._intake.is_long(len(message)):
             self._inbox.put(message)
             return
@@ -172,7 +172,7 @@ class Session:
     async def _receive(self) -> None:
         while True:
             message, arrived = await self._inbox.take()
-            await self._paced()
+            await self._pacing.keep()
             if not isinstance(message, str):
                 await self._take_long(message, arrived)
             elif await self._take_control(message):
@@ -182,28 +182,6 @@ class Session:
     async def _wait_for_disconnect(self) -> None:
         event = await self._websocket.receive()
         raise WebSocketDisconnect(event.get("code", 1005))
-
-    @property
-    def _congested(self) -> bool:
-        """Whether the engine or the client has too much to do already."""
-        return self._stream.waiting_seconds > MAX_WAITING_SECONDS or self._outbox.fill > 0.5
-
-    @property
-    def _ahead(self) -> float:
-        """Seconds by which the client is further ahead of real time than it may be."""
-        return self._stream.ahead_seconds - self._max_ahead
-
-    async def _paced(self) -> None:
-        """Wait while the client is too far ahead; the transport then slows it down."""
-        while self._congested:
-            await self._progress()
-        while (ahead := self._ahead) > 0:
-            await asyncio.sleep(min(ahead, 0.5))
-
-    async def _progress(self) -> None:
-        """Wait until something was stepped or sent."""
-        self._outbox.moved.clear()
-        await self._outbox.moved.wait()
 
     def _take_audio(self, data: bytes, arrived: float) -> None:
         self._runtime.live_seconds += self._intake.feed(data)
@@ -218,7 +196,7 @@ class Session:
         for piece in before:
             self._runtime.live_seconds += self._intake.feed(piece)
             await asyncio.sleep(0)
-            await self._paced()
+            await self._pacing.keep()
         self._take_audio(last, arrived)
 
     async def _take_control(self, text: str) -> bool:
@@ -229,12 +207,12 @@ class Session:
                 self._send({"type": "pong"})
             case Configure():
                 while self._waiting:  # or a client that switches fast would pile up lanes
-                    await self._progress()
+                    await self._outbox.progress()
                 self._configure(message)
             case End():
                 self._stream.finish()
                 while self._waiting or self._stream.samples_out < self._stream.samples_in:
-                    await self._progress()
+                    await self._outbox.progress()
                 await self._outbox.emptied()
                 self._send({"type": "summary", **self._totals()})
                 await self._outbox.emptied()
