@@ -14,9 +14,9 @@ from torch import Tensor
 
 from compression.errors import CheckpointError
 from compression.recipe import build_network
-from compression.replacing import replacing
 from compression.residual import NONE, Residual
 from models.network import StreamingNetwork
+from models.replacing import replacing
 
 Array = npt.NDArray[np.float32]
 ENTRIES = {"network", "settings", "weights", "average", "optimizer", "step", "hours", "best"}

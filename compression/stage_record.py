@@ -10,8 +10,8 @@ from typing import Any
 
 from compression.errors import CompressionError
 from compression.recipe import TrainingSettings
-from compression.replacing import replacing
 from models.network import StreamingNetwork
+from models.replacing import replacing
 
 Record = dict[str, Any]
 NETWORKS = {"parent": "network", "teacher": "original"}

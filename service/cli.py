@@ -15,6 +15,7 @@ from rich.table import Table
 
 from models.card import Family, VariantName
 from models.machine import processors
+from models.replacing import replacing
 from models.zoo import SHIPPED, Variant, ZooError, load_variant, load_zoo, preferred_variant
 from service import logs
 from service.errors import ServiceError
@@ -179,14 +180,8 @@ def _enhance_one(
     if write.resolve() in kept:
         message = f"The result would overwrite {write}, a recording or another result: name another file or folder."
         raise ServiceError("bad_request", message)
-    write.parent.mkdir(parents=True, exist_ok=True)
     format_ = cast("Format", write.suffix.lower().lstrip("."))
-    partial = write.with_name(write.name + ".part")
-    try:
-        with read.open("rb") as source, partial.open("wb+") as sink:
-            report = enhance_file(source, sink, variant, format_=format_, attenuation_limit_db=limit_db, progress=progress)
-        partial.replace(write)
-    finally:
-        partial.unlink(missing_ok=True)
+    with read.open("rb") as source, replacing(write) as sink:
+        report = enhance_file(source, sink, variant, format_=format_, attenuation_limit_db=limit_db, progress=progress)
     speed = 1 / report.real_time_factor if report.real_time_factor else 0.0
     return f"{read} -> {write}: {report.audio_seconds:.2f} s, {speed:.0f}x real time"

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated, BinaryIO
+from typing import Annotated
 
 import typer
 from rich.console import Console
@@ -15,7 +14,8 @@ from rich.table import Table
 from models.card import FAMILIES, VARIANTS, Family
 from models.machine import processors
 from models.measuring import COMPARED, Scores
-from models.zoo import SHIPPED, Variant, load_variant
+from models.replacing import replacing
+from models.zoo import SHIPPED, load_variant
 from service.comparison import Comparison, compare, read_mono
 from service.decoding import open_here
 from service.errors import ServiceError
@@ -53,17 +53,6 @@ def compare_file(
                 message = f"The result would overwrite {given}: name another folder with --out."
                 raise ServiceError("bad_request", message)
 
-        @contextlib.contextmanager
-        def open_target(variant: Variant) -> Iterator[BinaryIO]:
-            path = targets[variant.name]
-            partial = path.with_name(path.name + ".part")
-            try:
-                with partial.open("wb+") as file:
-                    yield file
-                partial.replace(path)
-            finally:
-                partial.unlink(missing_ok=True)
-
         columns = (TextColumn("{task.description}", markup=False), BarColumn(), TimeRemainingColumn())
         with Progress(*columns, console=console, disable=not console.is_terminal) as progress:
             stages = [*targets, "measures"]  # one bar for all, or the time remaining would begin anew with each
@@ -73,7 +62,7 @@ def compare_file(
                 finished = stages.index(stage) * seconds
                 progress.update(task, description=f"{stage} {done:.0f} s", completed=finished + done)
 
-            result = compare(recording, chosen, clean, open_target=open_target, progress=show)
+            result = compare(recording, chosen, clean, open_target=lambda one: replacing(targets[one.name]), progress=show)
     print_table(_table(result))
     for note in result.notes:
         console.print(note)

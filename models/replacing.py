@@ -11,7 +11,7 @@ from typing import BinaryIO
 
 @contextlib.contextmanager
 def replacing(path: Path) -> Iterator[BinaryIO]:
-    """A file that takes the place of ``path`` once it is whole, so that a stop half-way leaves the former one.
+    """A file to write and read, in the place of ``path`` once it is whole: a stop half-way leaves the former one.
 
     Several programs may write the same file, such as trainings that share a cache: the last to end stays.
 
@@ -21,7 +21,7 @@ def replacing(path: Path) -> Iterator[BinaryIO]:
     partial = path.with_name(f"{path.name}.{secrets.token_hex(4)}.part")
     path.parent.mkdir(parents=True, exist_ok=True)
     try:
-        with partial.open("wb") as file:
+        with partial.open("wb+") as file:
             yield file
         partial.replace(path)
     finally:
