@@ -22,6 +22,9 @@ LEVELS_DBFS = (-45.0, -28.0, -10.0)  # RMS of a recording; lower where its peak 
 SECONDS = 6.0  # of a recording
 SHORTEST = 2.0
 BEGINNING = 0.5  # seconds that a network needs to get to know a noise
+FRAME = 320  # 20 ms
+AUDIBLE = 0.01  # a frame with so much of the mean power, or more, is speech
+LOST_DB = 10.0  # speech that is lowered by more than this is lost
 FLOOR = 1e-10  # power; what is below -100 dBFS counts as -100 dBFS
 
 
@@ -51,6 +54,8 @@ class CleanSpeech:
         pesq: Mean wide-band PESQ against the input.
         worst: Lowest PESQ of a recording.
         level_change: Mean, in dB.
+        lost: Percent of the 20 ms frames with speech (within 20 dB of a recording's mean) that go out more than 10 dB lower.
+        most_lost: Of the recording that loses most.
         muted: Recordings for which PESQ is not defined, as nothing is left of them.
     """
 
@@ -58,6 +63,8 @@ class CleanSpeech:
     pesq: float
     worst: float
     level_change: float
+    lost: float
+    most_lost: float
     muted: int = 0
 
 
@@ -124,19 +131,21 @@ def _clean_speech(system: Enhance, voices: Sequence[Array], level_dbfs: float, p
     Raises:
         CorpusError: PESQ is not defined for any of the recordings.
     """
-    scores, changes = [], []
+    scores, changes, lost = [], [], []
     for voice in voices:
         heard = at_level(voice, level_dbfs)
         left = system(heard)
         if (score := wide_band_pesq(heard, left)) is not None:
             scores.append(score)
         changes.append(-_lowered(heard, left))
+        lost.append(_lost(heard, left))
         progress()
     if not scores:
         raise CorpusError(
             "PESQ is not defined for any of the recordings: name a folder of clean speech, and a system that leaves some of it"
         )
-    return CleanSpeech(level_dbfs, float(np.mean(scores)), min(scores), float(np.mean(changes)), len(voices) - len(scores))
+    means = float(np.mean(scores)), min(scores), float(np.mean(changes)), float(np.mean(lost)), max(lost)
+    return CleanSpeech(level_dbfs, *means, len(voices) - len(scores))
 
 
 def measure_conditions(
@@ -165,6 +174,14 @@ def _lowered(before: Array, after: Array) -> float:
     return 10 * math.log10(power / left)
 
 
+def _lost(before: Array, after: Array) -> float:
+    """Percent of the frames with speech."""
+    count = len(before) // FRAME * FRAME
+    power, left = (np.mean(part[:count].astype(np.float64).reshape(-1, FRAME) ** 2, axis=1) for part in (before, after))
+    speech = power >= AUDIBLE * power.mean()
+    return 100 * float(np.mean(left[speech] < 10 ** (-LOST_DB / 10) * power[speech]))
+
+
 def markdown(found: Conditions) -> str:
     """Tables for people."""
     lines = []
@@ -176,9 +193,10 @@ def markdown(found: Conditions) -> str:
         lines.append("")
     if found.clean_speech:
         lines += [f"Clean speech through {found.system} ({found.recordings['speech']} recordings):", ""]
-        lines += ["| input | PESQ | the recording with the lowest | level | muted |", "|--:|--:|--:|--:|--:|"]
+        lines += ["| input | PESQ | the lowest | level | speech lost | the most | muted |", "|--:|--:|--:|--:|--:|--:|--:|"]
         for speech in found.clean_speech:
             values = f"{speech.pesq:.2f} | {speech.worst:.2f} | {speech.level_change:+.1f} dB"
+            values += f" | {speech.lost:.1f} % | {speech.most_lost:.1f} %"
             lines.append(f"| {speech.level_dbfs:g} dBFS | {values} | {speech.muted} |")
         lines.append("")
     return "\n".join([*lines, "Levels are RMS, or lower where a peak would pass full scale."]) + "\n"

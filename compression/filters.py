@@ -10,6 +10,8 @@ from torch.nn import functional
 
 from compression.audio import SAMPLE_RATE
 
+SWELL_SAMPLES = SAMPLE_RATE // 2  # in which a level may go from one end to the other
+
 
 class Chance:
     """Random numbers per batch item, all drawn from one generator."""
@@ -53,6 +55,13 @@ def equaliser(chance: Chance, size: int, spread_db: float) -> Tensor:
     """Zero-phase response ``[batch, size // 2 + 1]`` with random gains at eight points, smooth between them."""
     points = chance.normal(1, 8) * spread_db
     gains = functional.interpolate(points, size=size // 2 + 1, mode="linear", align_corners=True)
+    return 10 ** (gains.squeeze(1) / 20)
+
+
+def swell(chance: Chance, samples: int, depth_db: float) -> Tensor:
+    """Gains ``[batch, samples]`` that rise and fall within seconds, smoothly, by up to ``depth_db`` below 1."""
+    points = chance.uniform(-depth_db, 0, 1, 1) * chance.uniform(0, 1, 1, max(2, 1 + samples // SWELL_SAMPLES))
+    gains = functional.interpolate(points, size=samples, mode="linear", align_corners=True)
     return 10 ** (gains.squeeze(1) / 20)
 
 

@@ -17,6 +17,7 @@ from compression.corpus import Corpus
 from compression.filters import Chance
 
 SAME_SPEED = 2  # examples of a batch that are played at one speed
+SWELL_DB = 20.0
 TAIL = 16000  # room for reverberation when filtering
 
 
@@ -34,6 +35,7 @@ class MixingSettings:
         quiet: Almost no noise (SNR 30 to 50 dB).
         speechless: Noise alone; the target is silence.
         pause: Part of the speech is silenced.
+        swell: The level of the speech changes by up to 20 dB within seconds; that of the noise likewise, on its own.
         reverb: Speech is put in a room; the target keeps the room.
         recorded: That room is a recorded one, where there are any, and not a simulated one.
         equalise: Speech and noise are coloured, each on its own.
@@ -50,6 +52,7 @@ class MixingSettings:
     quiet: float = 0.05
     speechless: float = 0.03
     pause: float = 0.3
+    swell: float = 0.3
     reverb: float = 0.3
     recorded: float = 0.4
     equalise: float = 0.6
@@ -131,7 +134,7 @@ class Mixer:
         return torch.cat(parts)
 
     def _speech(self, chance: Chance, size: int) -> Tensor:
-        clean = self._window(self.speech, chance)
+        clean = self._window(self.speech, chance) * self._swell(chance)
         room = filters.room(chance, size)
         if self.impulses is not None:
             room = torch.where(chance.happens(self.settings.recorded), rooms.recorded(chance, self.impulses, size), room)
@@ -153,7 +156,11 @@ class Mixer:
         talkers = talkers * (torch.arange(6, device=self.device)[:, None, None] < number)
         kind = chance.uniform(0, 1, 1)
         noise = torch.where(kind < settings.babble + settings.synthetic, filters.coloured_noise(chance, self.samples), noise)
-        return torch.where(kind < settings.babble, talkers.sum(0), noise)
+        return torch.where(kind < settings.babble, talkers.sum(0), noise) * self._swell(chance)
+
+    def _swell(self, chance: Chance) -> Tensor:
+        """Gains that change the level of some examples."""
+        return torch.where(chance.happens(self.settings.swell), filters.swell(chance, self.samples, SWELL_DB), 1.0)
 
     def _gate(self, chance: Chance) -> Tensor:
         """Gains that silence a stretch of some examples, with fades of 10 ms."""

@@ -16,9 +16,10 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch import nn
 
 from compression.batches import Aimed, Batches, Taught
-from compression.checkpoint import load_checkpoint
+from compression.checkpoint import load_checkpoint, training_facts
 from compression.errors import CheckpointError
 from compression.losses import LossWeights
 from compression.mixing import MixingSettings
@@ -156,7 +157,7 @@ def run_stage(shop: Workshop, stage: Stage) -> Outcome:
         say(f"{stage.name}: {_shown(record['sizes'])}, {_losses(record['losses'])}, {stage.steps} steps to train")
         record["figures"] = _train(shop, stage, network, path.parent) if stage.trained else {"steps": 0}
     if stage.trained:
-        _load_best(network, path.with_name("best.pt"), record["losses"]["before"])
+        load_trained(network, path.parent, record["losses"]["before"])
     network = stage.settle(network).eval()
     if "after" not in record["losses"]:
         record["losses"]["after"] = shop.loss(network, stage.training) if stage.trained else record["losses"]["before"]
@@ -176,16 +177,22 @@ def _train(shop: Workshop, stage: Stage, network: StreamingNetwork, folder: Path
     return {"steps": trainer.step, "hours_of_mixtures": round(trainer.hours, 2)}
 
 
-def _load_best(network: StreamingNetwork, path: Path, before: float) -> None:
-    """Give a network the weights that validated best, unless its own are better."""
-    content, own = load_checkpoint(path), {name: value.clone() for name, value in network.state_dict().items()}
-    try:
-        network.load_state_dict(content["average"])
-    except RuntimeError as error:
-        raise CheckpointError(f"{path} does not fit the plan beside it: remove the folder {path.parent}") from error
-    if content["best"] > before:
-        say(f"{path.parent}: no better for the training ({content['best']:.4f} at best), so what it began with stays")
-        network.load_state_dict(own)
+def load_trained(network: nn.Module, folder: Path, before: float) -> None:
+    """Give a network the weights of the end of its training; where its own are better, the best on the way, if those are not.
+
+    Validation is too short to tell which of two good ones is better: once the rate has fallen to 0, the end mostly is.
+    """
+    own = {name: value.clone() for name, value in network.state_dict().items()}
+    for path in (folder / "checkpoint.pt", folder / "best.pt"):
+        content = load_checkpoint(path)
+        try:
+            network.load_state_dict(content["average"])
+        except RuntimeError as error:
+            raise CheckpointError(f"{path} does not fit the plan beside it: remove the folder {folder}") from error
+        if training_facts(path).get("validation", {}).get("loss", content["best"]) <= before:
+            return
+    say(f"{folder}: no better for the training ({content['best']:.4f} at best), so what it began with stays")
+    network.load_state_dict(own)
 
 
 def _sizes(network: StreamingNetwork, original: StreamingNetwork) -> dict[str, float]:

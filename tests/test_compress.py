@@ -215,8 +215,8 @@ def test_damaged_files_of_a_run_are_refused_by_name(recordings: Path, tmp_path: 
     settings(tmp_path)
     source, folder = checkpoint(tmp_path, "fcn"), tmp_path / "run/quantized"
     succeed(recordings, tmp_path, source, "--only", "quantized")
-    (folder / "best.pt").write_bytes(source.read_bytes())
-    with pytest.raises(CheckpointError, match=r"best\.pt does not fit the plan beside it: remove the folder .*quantized"):
+    (folder / "checkpoint.pt").write_bytes(source.read_bytes())
+    with pytest.raises(CheckpointError, match=r"checkpoint\.pt does not fit the plan beside it: remove the folder .*quantized"):
         succeed(recordings, tmp_path, source, "--only", "quantized")
     (folder / "stage.json").write_text("{")
     with pytest.raises(CompressionError, match=r"stage\.json is damaged: remove the folder .*quantized"):

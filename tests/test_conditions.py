@@ -51,8 +51,22 @@ def test_clean_speech_that_stays_as_it_is_has_the_best_pesq(voice) -> None:
     for row in found.clean_speech:
         assert row.pesq == pytest.approx(4.644, abs=0.001)
         assert row.level_change == pytest.approx(0, abs=1e-6)
+        assert (row.lost, row.most_lost) == (0, 0)
     half = measure_conditions(lambda audio: audio / 2, [], voices, "half")
     assert half.clean_speech[0].level_change == pytest.approx(-6.02, abs=0.01)
+
+
+def test_speech_that_is_taken_for_noise_is_told_where_the_mean_level_hides_it(hiss: list[np.ndarray]) -> None:
+    """A second of three loud, two that are quieter: of these the last goes out 12 dB lower, in one of two recordings."""
+    falling = hiss[0] * np.repeat([1.0, 0.3, 0.3], RATE).astype(np.float32)
+    silence = np.zeros(RATE, np.float32)  # is no speech, so nothing of it is lost
+    cut = np.repeat([1.0, 1.0, 0.25, 0.0], RATE).astype(np.float32)
+    gains = iter([cut, np.ones_like(cut)] * len(LEVELS_DBFS))
+    voices = [np.append(falling, silence)] * 2
+    for row in measure_conditions(lambda audio: audio * next(gains), [], voices, "forgetful").clean_speech:
+        assert row.most_lost == pytest.approx(100 / 3, abs=0.1)
+        assert row.lost == pytest.approx(100 / 6, abs=0.1)
+        assert row.level_change > -0.5
 
 
 def test_speech_of_which_nothing_is_left_has_no_score(voice) -> None:

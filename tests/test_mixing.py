@@ -92,6 +92,20 @@ def test_a_pause_silences_part_of_the_speech_and_nothing_of_the_noise() -> None:
     assert (noise_frames.amin(1) > 0.5 * noise_frames.amax(1)).all()
 
 
+def test_speech_and_noise_swell_each_on_its_own_and_never_beyond_what_they_were() -> None:
+    calm, _ = mix(batch=64)
+    noisy, clean = mix(swell=1.0, batch=64)
+    levels = [decibels(part.reshape(64, 20, -1).square().mean(2).sqrt()) for part in (clean, noisy - clean)]
+    for level in levels:
+        span = level.amax(1) - level.amin(1)
+        assert 0 <= span.min() < 3
+        assert 8 < span.max() < 20.1
+        assert (level.diff(dim=1).abs() < 3).all()  # a slope, not a switch: 20 dB in half a second at most
+    together = torch.stack([(level - level.mean(1, keepdim=True)).flatten() for level in levels])
+    assert torch.corrcoef(together)[0, 1].abs() < 0.3
+    torch.testing.assert_close(decibels(rms(noisy)), decibels(rms(calm)), atol=0.1, rtol=0)
+
+
 def test_every_effect_together_stays_finite_and_in_range() -> None:
     for index in range(4):
         noisy, clean = Mixer(tone(300), tone(2000), MixingSettings(), 8, SAMPLES)(9, index)
