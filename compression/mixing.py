@@ -52,7 +52,7 @@ class MixingSettings:
     quiet: float = 0.05
     speechless: float = 0.03
     pause: float = 0.3
-    swell: float = 0.3
+    swell: float = 0.0
     reverb: float = 0.3
     recorded: float = 0.4
     equalise: float = 0.6
