@@ -159,7 +159,9 @@ class Mixer:
         return torch.where(kind < settings.babble, talkers.sum(0), noise) * self._swell(chance)
 
     def _swell(self, chance: Chance) -> Tensor:
-        """Gains that change the level of some examples."""
+        """Gains that change the level of some examples; nothing is drawn where none may, so that series stay as they were."""
+        if not self.settings.swell:
+            return torch.ones(1, device=self.device)
         return torch.where(chance.happens(self.settings.swell), filters.swell(chance, self.samples, SWELL_DB), 1.0)
 
     def _gate(self, chance: Chance) -> Tensor:
