@@ -130,12 +130,19 @@ def training_facts(path: Path) -> dict[str, Any]:
     content = load_checkpoint(path)
     facts = {"network": content["network"], "settings": content["settings"], "steps": content["step"]}
     facts |= {"hours_of_mixtures": round(content["hours"], 1)}
+    validation = validation_figures(path, content)
+    return facts if validation is None else facts | {"validation": validation}
+
+
+def validation_figures(path: Path, content: dict[str, Any]) -> dict[str, float] | None:
+    """How the averaged network of a checkpoint validated, from the ``log.jsonl`` beside it; None where that does not say."""
     log = path.with_name("log.jsonl")
+    found = None
     for line in log.read_text().splitlines() if log.exists() else ():
         try:
             row = json.loads(line)
         except ValueError:  # cut off when the machine went down
             continue
         if (row["step"], row["hours"]) == (content["step"], round(content["hours"], 6)):  # not so of a polished one
-            facts["validation"] = {name: row[name] for name in ("loss", "si_sdr", "si_sdr_gain")}
-    return facts
+            found = {name: row[name] for name in ("loss", "si_sdr", "si_sdr_gain")}
+    return found

@@ -53,15 +53,18 @@ def apply(x: Tensor, response: Tensor) -> Tensor:
 
 def equaliser(chance: Chance, size: int, spread_db: float) -> Tensor:
     """Zero-phase response ``[batch, size // 2 + 1]`` with random gains at eight points, smooth between them."""
-    points = chance.normal(1, 8) * spread_db
-    gains = functional.interpolate(points, size=size // 2 + 1, mode="linear", align_corners=True)
-    return 10 ** (gains.squeeze(1) / 20)
+    return _through(chance.normal(1, 8) * spread_db, size // 2 + 1)
 
 
 def swell(chance: Chance, samples: int, depth_db: float) -> Tensor:
     """Gains ``[batch, samples]`` that rise and fall within seconds, smoothly, by up to ``depth_db`` below 1."""
     points = chance.uniform(-depth_db, 0, 1, 1) * chance.uniform(0, 1, 1, max(2, 1 + samples // SWELL_SAMPLES))
-    gains = functional.interpolate(points, size=samples, mode="linear", align_corners=True)
+    return _through(points, samples)
+
+
+def _through(points_db: Tensor, size: int) -> Tensor:
+    """Gains ``[batch, size]`` that go straight, in dB, from one of the points ``[batch, 1, points]`` to the next."""
+    gains = functional.interpolate(points_db, size=size, mode="linear", align_corners=True)
     return 10 ** (gains.squeeze(1) / 20)
 
 

@@ -19,7 +19,7 @@ import torch
 from torch import nn
 
 from compression.batches import Aimed, Batches, Taught
-from compression.checkpoint import load_checkpoint, training_facts
+from compression.checkpoint import load_checkpoint, validation_figures
 from compression.errors import CheckpointError
 from compression.losses import LossWeights
 from compression.mixing import MixingSettings
@@ -189,7 +189,7 @@ def load_trained(network: nn.Module, folder: Path, before: float) -> None:
             network.load_state_dict(content["average"])
         except RuntimeError as error:
             raise CheckpointError(f"{path} does not fit the plan beside it: remove the folder {folder}") from error
-        if training_facts(path).get("validation", {}).get("loss", content["best"]) <= before:
+        if (validation_figures(path, content) or {"loss": content["best"]})["loss"] <= before:
             return
     say(f"{folder}: no better for the training ({content['best']:.4f} at best), so what it began with stays")
     network.load_state_dict(own)

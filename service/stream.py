@@ -145,7 +145,7 @@ class EnhancementStream:
             if newest.begin >= begin:  # nothing goes through it yet: take its place
                 begin = newest.begin
                 self._retire(self._paths.pop())
-                self._paths[-1].until = math.inf
+                self._paths[-1].until = math.inf  # should there be no room for what follows
             else:
                 begin = max(begin, newest.begin + FADE)
         earliest = max(self._history.begin, begin - WARM_UP)
