@@ -12,6 +12,8 @@ from compression.errors import CorpusError
 
 SUFFIXES = (".flac", ".mp3", ".ogg", ".opus", ".wav")
 SAMPLE_RATE = 16000
+FRAME = 320  # 20 ms, in which speech is there or not
+AUDIBLE = 0.01  # a frame with so much of the mean power, or more, is speech
 
 
 def find_audio(folder: Path) -> list[Path]:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-from compression.audio import SAMPLE_RATE, find_audio, read_mono
+from compression.audio import AUDIBLE, FRAME, SAMPLE_RATE, find_audio, read_mono
 from compression.errors import CorpusError
 from compression.evaluate import Enhance
 from compression.result import write_json
@@ -22,8 +22,6 @@ LEVELS_DBFS = (-45.0, -28.0, -10.0)  # RMS of a recording; lower where its peak 
 SECONDS = 6.0  # of a recording
 SHORTEST = 2.0
 BEGINNING = 0.5  # seconds that a network needs to get to know a noise
-FRAME = 320  # 20 ms
-AUDIBLE = 0.01  # a frame with so much of the mean power, or more, is speech
 LOST_DB = 10.0  # speech that is lowered by more than this is lost
 FLOOR = 1e-10  # power; what is below -100 dBFS counts as -100 dBFS
 

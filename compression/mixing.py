@@ -12,9 +12,10 @@ import torch
 from torch import Tensor
 
 from compression import filters, rooms
-from compression.audio import SAMPLE_RATE
+from compression.audio import AUDIBLE, SAMPLE_RATE
 from compression.corpus import Corpus
 from compression.filters import Chance
+from compression.losses import frame_powers
 
 SAME_SPEED = 2  # examples of a batch that are played at one speed
 SWELL_DB = 20.0
@@ -35,7 +36,7 @@ class MixingSettings:
         quiet: Almost no noise (SNR 30 to 50 dB).
         speechless: Noise alone; the target is silence.
         pause: Part of the speech is silenced.
-        swell: The level of the speech changes by up to 20 dB within seconds; that of the noise likewise, on its own.
+        swell: The level of the speech changes by up to 20 dB within seconds.
         reverb: Speech is put in a room; the target keeps the room.
         recorded: That room is a recorded one, where there are any, and not a simulated one.
         equalise: Speech and noise are coloured, each on its own.
@@ -72,8 +73,8 @@ class MixingSettings:
 
 def active_level(speech: Tensor) -> Tensor:
     """RMS ``[batch, 1]`` over the 20 ms frames that are within 20 dB of the mean, so pauses do not count."""
-    frames = speech.unfold(1, 320, 320).square().mean(2)
-    active = frames >= 0.01 * frames.mean(1, keepdim=True)
+    frames = frame_powers(speech)
+    active = frames >= AUDIBLE * frames.mean(1, keepdim=True)
     return ((frames * active).sum(1, keepdim=True) / active.sum(1, keepdim=True).clamp(min=1)).sqrt()
 
 
@@ -152,11 +153,11 @@ class Mixer:
         noise = noise + chance.happens(settings.second_noise) * second
         talkers = torch.stack([self.speech.windows(self.batch, self.samples, chance.generator) for _ in range(6)])
         talkers = talkers / talkers.square().mean(2, keepdim=True).sqrt().clamp(min=1e-4)
-        number = chance.uniform(2, 7, 1).long()
+        number = chance.uniform(3, 7, 1).long()  # two would be a voice and another: which is meant, nobody knows
         talkers = talkers * (torch.arange(6, device=self.device)[:, None, None] < number)
         kind = chance.uniform(0, 1, 1)
         noise = torch.where(kind < settings.babble + settings.synthetic, filters.coloured_noise(chance, self.samples), noise)
-        return torch.where(kind < settings.babble, talkers.sum(0), noise) * self._swell(chance)
+        return torch.where(kind < settings.babble, talkers.sum(0), noise)
 
     def _swell(self, chance: Chance) -> Tensor:
         """Gains that change the level of some examples; nothing is drawn where none may, so that series stay as they were."""

@@ -16,7 +16,8 @@ from models.crn import Crn, CrnConfig
 from models.fcn import Fcn, FcnConfig
 from models.network import StreamingNetwork
 
-LOSS_ENTRIES = ("sdr_weight", "disturbance_weight", "intelligibility_weight", "residual", "residual_hold")
+WEIGHTS = ("sdr_weight", "disturbance_weight", "intelligibility_weight", "attenuation_weight")
+LOSS_ENTRIES = (*WEIGHTS, "residual", "residual_hold")
 INHERITED = (*LOSS_ENTRIES, "batch", "seconds", "stretches", "bfloat16")  # by [polish] from [training]
 
 
@@ -43,6 +44,8 @@ class TrainingSettings:
         sdr_weight: Of the signal-to-distortion ratio, in bel, beside the spectral loss.
         disturbance_weight: Of the loudness disturbance, in units of raw PESQ.
         intelligibility_weight: Of 1 less the correlation of envelopes.
+        attenuation_weight: Of speech that is lowered by more than 3 dB where it is louder than the noise, in bel: what keeps a
+            voice that falls.
         residual: Share of the noise that the output is to keep, as an amplitude: 0.03 is -30 dB. A small network that aims at
             silence takes weak speech away with the noise.
         residual_hold: Seconds for which it is kept after speech; -1 for everywhere, also where nobody speaks.
@@ -70,6 +73,7 @@ class TrainingSettings:
     sdr_weight: float = 1.0
     disturbance_weight: float = 0.0
     intelligibility_weight: float = 0.0
+    attenuation_weight: float = 0.0
     residual: float = 0.0
     residual_hold: float = -1.0
     distillation: float = 0.5
@@ -95,8 +99,8 @@ class TrainingSettings:
             raise ValueError("residual_hold must not be negative, or -1 for everywhere")
         if self.weight_decay < 0 or self.clip <= 0:
             raise ValueError("weight_decay must not be negative, and clip must be above 0")
-        if min(self.sdr_weight, self.disturbance_weight, self.intelligibility_weight) < 0:
-            raise ValueError("sdr_weight, disturbance_weight and intelligibility_weight must not be negative")
+        if min(getattr(self, weight) for weight in WEIGHTS) < 0:
+            raise ValueError(f"{', '.join(WEIGHTS)} must not be negative")
         if not 0 < self.learning_rate < 1 or not 0 <= self.average < 1:
             raise ValueError("learning_rate must lie between 0 and 1, average between 0 and 1")
 
@@ -108,7 +112,7 @@ class TrainingSettings:
     @property
     def loss_weights(self) -> LossWeights:
         """Of the parts of the loss beside the spectral one."""
-        return LossWeights(self.sdr_weight, self.disturbance_weight, self.intelligibility_weight)
+        return LossWeights(*(getattr(self, weight) for weight in WEIGHTS))
 
     @property
     def kept(self) -> Residual:

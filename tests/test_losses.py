@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from compression.batches import Aimed
-from compression.losses import LossWeights, compressed_spectrum, enhancement_loss, si_sdr
+from compression.losses import LossWeights, attenuation, compressed_spectrum, enhancement_loss, si_sdr
 from compression.residual import Residual, beside_speech
 from compression.stretches import Stretched
 
@@ -118,7 +118,26 @@ def test_quiet_recordings_count_as_much_as_loud_ones() -> None:
     assert losses[0] == pytest.approx(losses[1], rel=0.02)
 
 
-HEARD = LossWeights(sdr=4.0, disturbance=1.0, intelligibility=8.0)
+@pytest.mark.parametrize(("lowered_db", "told"), [(0, 0.0), (2, 0.0), (10, 0.68), (20, 1.52), (60, 2.0)])
+def test_speech_louder_than_the_noise_costs_what_it_is_lowered_by_beyond_three_decibels(lowered_db: int, told: float) -> None:
+    clean, noise = signals()
+    falls = torch.ones_like(clean)
+    falls[:, 4160:] = 10 ** (-lowered_db / 20)
+    found = attenuation(falls * clean, clean + 0.01 * noise, clean)
+    torch.testing.assert_close(found, torch.full_like(found, told * 12 / 25), atol=0.01, rtol=0)
+
+
+def test_neither_pauses_nor_frames_in_which_noise_prevails_are_speech_that_was_lowered() -> None:
+    clean, noise = signals()
+    clean = clean.clone()
+    clean[:, 6400:] *= 1e-3
+    left = torch.cat([clean[:, :6400], torch.zeros_like(clean[:, 6400:])], 1)
+    assert attenuation(left, clean, clean).max() < 1e-6
+    assert attenuation(torch.zeros_like(clean), clean + 100 * noise, clean).max() == 0
+    assert attenuation(torch.zeros_like(clean), clean, clean).min() > 1.6
+
+
+HEARD = LossWeights(sdr=4.0, disturbance=1.0, intelligibility=8.0, attenuation=4.0)
 
 
 @pytest.mark.parametrize("weights", [LossWeights(), HEARD])
