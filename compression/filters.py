@@ -10,6 +10,7 @@ from torch.nn import functional
 
 from compression.audio import SAMPLE_RATE
 
+RUMBLE_HZ = 20.0, 90.0  # corners, above which it falls by 24 dB an octave
 SWELL_SAMPLES = SAMPLE_RATE // 2  # in which a level may go from one end to the other
 
 
@@ -106,3 +107,11 @@ def coloured_noise(chance: Chance, length: int) -> Tensor:
     phases = 2 * math.pi * (harmonics[:, None] * seconds * mains[:, :, None] + chance.uniform(0, 1, 12, 1))
     hum = (torch.sin(phases) * chance.uniform(0, 1, 12, 1) / harmonics[:, None] ** 0.7).sum(1)
     return noise + chance.happens(0.3) * chance.uniform(0.3, 3, 1) * hum
+
+
+def rumble(chance: Chance, length: int) -> Tensor:
+    """Noise of wind and handling: below a random corner, it comes and goes, ``[batch, length]``, RMS 1 or less."""
+    frequency = torch.arange(length // 2 + 1, device=chance.device) * (SAMPLE_RATE / length)
+    spectrum = torch.fft.rfft(chance.normal(length)) / (1 + (frequency / chance.uniform(*RUMBLE_HZ, 1)) ** 4)
+    noise: Tensor = torch.fft.irfft(spectrum, n=length)
+    return noise / noise.square().mean(1, keepdim=True).sqrt() * swell(chance, length, 20.0)

@@ -104,6 +104,20 @@ def test_speech_swells_beside_noise_that_does_not_and_never_beyond_what_it_was()
     torch.testing.assert_close(decibels(rms(noisy)), decibels(rms(calm)), atol=0.1, rtol=0)
 
 
+def test_rumble_comes_on_top_of_the_noise_below_speech_alone() -> None:
+    calm_noisy, calm = mix(batch=64)
+    noisy, clean = mix(rumble=1.0, batch=64)
+    gain = rms(clean) / rms(calm)  # the microphone's: it hears both at one level
+    added = noisy / gain - calm_noisy
+    spectrum = torch.fft.rfft(added).abs().square()
+    low = torch.fft.rfftfreq(SAMPLES, 1 / 16000) < 250
+    assert (spectrum[:, ~low].sum(1) < 0.01 * spectrum.sum(1)).all()
+    torch.testing.assert_close(clean / gain, calm, atol=1e-5, rtol=1e-4)
+    over_speech = decibels(rms(added) / rms(calm))
+    assert -40 < over_speech.min() < -15
+    assert 0 < over_speech.max() < 16
+
+
 def test_every_effect_together_stays_finite_and_in_range() -> None:
     for index in range(4):
         noisy, clean = Mixer(tone(300), tone(2000), MixingSettings(), 8, SAMPLES)(9, index)
