@@ -35,8 +35,7 @@ def sdr(estimate: Tensor, target: Tensor) -> Tensor:
 def attenuation(estimate: Tensor, noisy: Tensor, clean: Tensor) -> Tensor:
     """By how many bel more than 3 dB speech is lowered where it is louder than the noise: mean over these frames, ``[batch]``.
 
-    The other terms leave it to chance whether a voice that falls is taken for another one, farther away. Where noise
-    prevails nothing is asked, since lowering what is not certain is right there.
+    Where noise prevails nothing is asked, since lowering what is not certain is right there.
     """
     spoken, left, noise = (frame_powers(x) for x in (clean, estimate, noisy - clean))
     counted = (spoken >= AUDIBLE * spoken.mean(1, keepdim=True)) & (spoken > noise) & (spoken > 0)

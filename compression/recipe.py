@@ -44,8 +44,8 @@ class TrainingSettings:
         sdr_weight: Of the signal-to-distortion ratio, in bel, beside the spectral loss.
         disturbance_weight: Of the loudness disturbance, in units of raw PESQ.
         intelligibility_weight: Of 1 less the correlation of envelopes.
-        attenuation_weight: Of speech that is lowered by more than 3 dB where it is louder than the noise, in bel: what keeps a
-            voice that falls.
+        attenuation_weight: Of speech that is lowered by more than 3 dB where it is louder than the noise, in bel: more
+            of what is hard to tell from noise is kept.
         residual: Share of the noise that the output is to keep, as an amplitude: 0.03 is -30 dB. A small network that aims at
             silence takes weak speech away with the noise.
         residual_hold: Seconds for which it is kept after speech; -1 for everywhere, also where nobody speaks.
