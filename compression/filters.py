@@ -11,6 +11,7 @@ from torch.nn import functional
 from compression.audio import SAMPLE_RATE
 
 RUMBLE_HZ = 20.0, 90.0  # corners, above which it falls by 24 dB an octave
+SWELL_DB = 20.0
 SWELL_SAMPLES = SAMPLE_RATE // 2  # in which a level may go from one end to the other
 
 
@@ -57,9 +58,9 @@ def equaliser(chance: Chance, size: int, spread_db: float) -> Tensor:
     return _through(chance.normal(1, 8) * spread_db, size // 2 + 1)
 
 
-def swell(chance: Chance, samples: int, depth_db: float) -> Tensor:
-    """Gains ``[batch, samples]`` that rise and fall within seconds, smoothly, by up to ``depth_db`` below 1."""
-    points = chance.uniform(-depth_db, 0, 1, 1) * chance.uniform(0, 1, 1, max(2, 1 + samples // SWELL_SAMPLES))
+def swell(chance: Chance, samples: int) -> Tensor:
+    """Gains ``[batch, samples]`` that rise and fall within seconds, smoothly, by up to 20 dB below 1."""
+    points = chance.uniform(-SWELL_DB, 0, 1, 1) * chance.uniform(0, 1, 1, max(2, 1 + samples // SWELL_SAMPLES))
     return _through(points, samples)
 
 
@@ -114,4 +115,4 @@ def rumble(chance: Chance, length: int) -> Tensor:
     frequency = torch.arange(length // 2 + 1, device=chance.device) * (SAMPLE_RATE / length)
     spectrum = torch.fft.rfft(chance.normal(length)) / (1 + (frequency / chance.uniform(*RUMBLE_HZ, 1)) ** 4)
     noise: Tensor = torch.fft.irfft(spectrum, n=length)
-    return noise / noise.square().mean(1, keepdim=True).sqrt() * swell(chance, length, 20.0)
+    return noise / noise.square().mean(1, keepdim=True).sqrt() * swell(chance, length)

@@ -18,7 +18,6 @@ from compression.filters import Chance
 from compression.losses import frame_powers
 
 SAME_SPEED = 2  # examples of a batch that are played at one speed
-SWELL_DB = 20.0
 TAIL = 16000  # room for reverberation when filtering
 
 
@@ -168,7 +167,7 @@ class Mixer:
         """Gains that change the level of some examples; nothing is drawn where none may, so that series stay as they were."""
         if not self.settings.swell:
             return torch.ones(1, device=self.device)
-        return torch.where(chance.happens(self.settings.swell), filters.swell(chance, self.samples, SWELL_DB), 1.0)
+        return torch.where(chance.happens(self.settings.swell), filters.swell(chance, self.samples), 1.0)
 
     def _gate(self, chance: Chance) -> Tensor:
         """Gains that silence a stretch of some examples, with fades of 10 ms."""

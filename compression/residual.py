@@ -9,9 +9,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from compression.audio import SAMPLE_RATE
+from compression.audio import FRAME, SAMPLE_RATE
 
-FRAME = 320  # samples in which speech is looked for
 FAINTEST = 1e-3  # power of a frame of speech, of the loudest one's and of the whole input's
 
 
