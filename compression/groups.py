@@ -62,7 +62,7 @@ def costs_with(network: StreamingNetwork, chosen: Mapping[str, int]) -> tuple[in
 
 
 def _fcn_config(network: Fcn, chosen: Mapping[str, int]) -> FcnConfig:
-    return FcnConfig(tuple(chosen[name] for name in widths(network)))
+    return dataclasses.replace(network.config, filters=tuple(chosen[name] for name in widths(network)))
 
 
 def _crn_config(network: Crn, chosen: Mapping[str, int]) -> CrnConfig:
@@ -94,6 +94,12 @@ def _fcn_axes(network: Fcn) -> Axes:
         found[f"convs.{index}.bias"] = (own,)
         if own is not None:
             found |= _norm(f"norms.{index}", own)
+            if network.adaptation is not None:
+                control = f"adaptation.controls.{index}"
+                found |= {f"{control}.weight": (own, None), f"{control}.bias": (own,)}
+    if network.adaptation is not None:
+        found |= {"adaptation.bands.weight": (None, "filters.0"), "adaptation.bands.bias": (None,)}
+        found["adaptation.loudness.weight"] = (None, None)
     return found
 
 

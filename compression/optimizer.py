@@ -1,9 +1,4 @@
-"""The optimiser of a run: AdamW, with Muon for weight matrices and filters where that is asked for.
-
-Muon (Jordan et al., 2024) orthogonalises the momentum of a weight matrix, so that a step moves all its directions
-alike; a bank of filters is a matrix with a filter a row. Its steps are scaled to the size of AdamW's (Liu et al.,
-arXiv:2502.16982), so that one learning rate serves both.
-"""
+"""The optimiser of a run: AdamW, with SOAP for weight matrices and filters where that is asked for."""
 
 from __future__ import annotations
 
@@ -11,6 +6,8 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+
+from compression.soap import Soap
 
 
 class Optimizers:
@@ -20,22 +17,18 @@ class Optimizers:
         network: Whose parameters are trained.
         learning_rate: Of both.
         weight_decay: Of both.
-        muon: Whether matrices are trained by Muon.
+        soap: Whether matrices and filters are trained by SOAP.
     """
 
-    def __init__(self, network: nn.Module, learning_rate: float, weight_decay: float, muon: bool) -> None:
+    def __init__(self, network: nn.Module, learning_rate: float, weight_decay: float, soap: bool) -> None:
         parameters = list(network.parameters())
-        self.weights = [p for p in parameters if muon and p.ndim >= 2]
-        self.matrices = [nn.Parameter(p.detach().flatten(1).clone()) for p in self.weights]  # Muon takes nothing else
-        others = [p for p in parameters if not (muon and p.ndim >= 2)]
+        matrices = [p for p in parameters if soap and p.ndim >= 2]
+        others = [p for p in parameters if not (soap and p.ndim >= 2)]
         self.parts: list[torch.optim.Optimizer] = []
         if others:
             self.parts.append(torch.optim.AdamW(others, lr=learning_rate, weight_decay=weight_decay))
-        if self.matrices:
-            second = torch.optim.Muon(
-                self.matrices, lr=learning_rate, weight_decay=weight_decay, adjust_lr_fn="match_rms_adamw"
-            )
-            self.parts.append(second)
+        if matrices:
+            self.parts.append(Soap(matrices, lr=learning_rate, weight_decay=weight_decay))
 
     def set_learning_rate(self, rate: float) -> None:
         """For the next step."""
@@ -47,19 +40,11 @@ class Optimizers:
         """Forget the gradients."""
         for part in self.parts:
             part.zero_grad()
-        for weight in self.weights:
-            weight.grad = None
 
     def step(self) -> None:
         """Move the parameters along their gradients."""
-        with torch.no_grad():
-            for weight, matrix in zip(self.weights, self.matrices, strict=True):
-                matrix.copy_(weight.flatten(1))
-                matrix.grad = None if weight.grad is None else weight.grad.flatten(1)
-            for part in self.parts:
-                part.step()
-            for weight, matrix in zip(self.weights, self.matrices, strict=True):
-                weight.copy_(matrix.view_as(weight))
+        for part in self.parts:
+            part.step()
 
     def state_dict(self) -> dict[str, Any]:
         """For a checkpoint; that of a lone AdamW is torch's own."""

@@ -73,7 +73,7 @@ def polish(
         "settings": {**content["settings"], "polish": dataclasses.asdict(settings)},
         "weights": None,
         "average": ordinary.state_dict(),
-        "optimizer": Optimizers(ordinary, settings.learning_rate, settings.weight_decay, settings.muon).state_dict(),
+        "optimizer": Optimizers(ordinary, settings.learning_rate, settings.weight_decay, settings.soap).state_dict(),
         "step": content["step"] + best["step"],
         "hours": content["hours"] + best["hours"],
         "best": best["best"],

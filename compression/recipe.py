@@ -36,7 +36,7 @@ class TrainingSettings:
             after ten seconds costs no more than what it hears in the first. A share of ``batch`` is in each stretch.
         learning_rate: Between warm-up and cooldown.
         weight_decay: Share of the learning rate by which weights are drawn to zero.
-        muon: Weight matrices are trained by Muon, the rest by AdamW, which otherwise trains all.
+        soap: Weight matrices and filters are trained by SOAP, the rest by AdamW, which otherwise trains all.
         clip: Largest norm of the gradient.
         average: Decay per step of the moving average of the weights, which is what is kept.
         validate_every: Steps between validations, each followed by a checkpoint.
@@ -65,7 +65,7 @@ class TrainingSettings:
     stretches: int = 1
     learning_rate: float = 1e-3
     weight_decay: float = 0.01
-    muon: bool = False
+    soap: bool = False
     clip: float = 2.0
     average: float = 0.999
     validate_every: int = 500

@@ -92,7 +92,7 @@ class Trainer:
         stretches = self.settings.stretches
         self.train = Stretched(aimed, stretches, start.hop, start.delay) if stretches > 1 else aimed
         self.listen = Listener(stretches)
-        self.optimizer = Optimizers(self.network, self.settings.learning_rate, self.settings.weight_decay, self.settings.muon)
+        self.optimizer = Optimizers(self.network, self.settings.learning_rate, self.settings.weight_decay, self.settings.soap)
         self.step, self.hours, self.best = 0, 0.0, float("inf")
         self.left_out = 0  # steps whose gradient was not finite, since this run was opened
         try:

@@ -21,6 +21,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from models.adaptation import Adaptation, Controls
 from models.convolution import convolve
 from models.network import StreamingNetwork, layers, split_state
 
@@ -32,14 +33,23 @@ CARRIER_NOISE = 0.1  # of the random share in carriers
 
 @dataclasses.dataclass(frozen=True)
 class FcnConfig:
-    """Filters of each hidden layer. Pruning makes them fewer, one by one."""
+    """Widths of an ``fcn``.
+
+    Attributes:
+        filters: Of each hidden layer. Pruning makes them fewer, one by one.
+        control_units: Of the network that scales and shifts normalised filters by what has been heard; 0 for none, and a fixed
+            scale of the input.
+    """
 
     filters: tuple[int, ...] = (30,) * 7
+    control_units: int = 0
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "filters", tuple(self.filters))
         if not self.filters or min(self.filters) < 1:
             raise ValueError("every hidden layer of an fcn needs at least one filter")
+        if self.control_units < 0:
+            raise ValueError("control_units must not be negative")
 
 
 def filterbank(bands: int) -> Tensor:
@@ -82,6 +92,9 @@ class Fcn(StreamingNetwork):
         self.delay = (len(widths) - 1) * (TAPS - 1) // 2
         self.convs = layers(LongConv(inputs, outputs) for inputs, outputs in itertools.pairwise(widths))
         self.norms = layers(nn.BatchNorm1d(width) for width in config.filters)
+        self.adaptation = None
+        if config.control_units:
+            self.adaptation = Adaptation(config.filters, config.control_units, self.hop, self.delay)
         if min(config.filters) >= 2:
             self._pass_through()
 
@@ -119,7 +132,8 @@ class Fcn(StreamingNetwork):
 
     @property
     def state_sizes(self) -> dict[str, int]:
-        return {f"layer{i}": conv.in_channels * (TAPS - 1) for i, conv in enumerate(self.convs)}
+        memory = {f"layer{i}": conv.in_channels * (TAPS - 1) for i, conv in enumerate(self.convs)}
+        return memory if self.adaptation is None else memory | self.adaptation.state_sizes
 
     def macs_per_second(self) -> int:
         return self.macs_of(self.config)
@@ -127,39 +141,57 @@ class Fcn(StreamingNetwork):
     @classmethod
     def macs_of(cls, config: FcnConfig) -> int:
         """``macs_per_second`` of a network of these widths."""
-        return sum(inputs * outputs for inputs, outputs in itertools.pairwise((1, *config.filters, 1))) * TAPS * cls.sample_rate
+        macs = sum(inputs * outputs for inputs, outputs in itertools.pairwise((1, *config.filters, 1))) * TAPS * cls.sample_rate
+        return macs + Adaptation.macs_of(config.filters, config.control_units) * cls.sample_rate // cls.hop
 
     def initial_state(self, batch: int) -> Tensor:
-        """Every layer's input under endless digital silence, ``[batch, state_size]``."""
-        rows, value = [], torch.zeros(1, 1, 1, device=self.convs[0].weight.device)
+        """State under endless digital silence, ``[batch, state_size]``: of each layer's input and of what was heard."""
+        value = self.convs[0].weight.detach().new_zeros(1, 1, 1)
+        rows, controls = list[Tensor](), None
+        adapted = list[Tensor]()
         with torch.no_grad():
             for index, conv in enumerate(self.convs):
-                rows.append(value.expand(batch, conv.in_channels, TAPS - 1).flatten(1))
-                value = self._activate(index, functional.conv1d(value.expand(1, -1, TAPS), conv.weight, conv.bias))
-        return torch.cat(rows, dim=1)
-
-    def forward(self, audio: Tensor) -> Tensor:
-        """Enhance whole signals ``[batch, samples]``; zeros stand for the silence before and after."""
-        x = functional.pad(audio, (self.delay, self.delay)).unsqueeze(1) * INPUT_SCALE
-        for index, conv in enumerate(self.convs):
-            x = self._activate(index, conv(x))
-        return x.squeeze(1)
+                rows.append(value.expand(1, conv.in_channels, TAPS - 1).flatten(1))
+                value = self._normalise(index, functional.conv1d(value.expand(1, -1, TAPS), conv.weight, conv.bias))
+                if index == 0 and self.adaptation is not None:
+                    controls, adapted = self.adaptation.silence(value)
+                value = self._activate(index, value, controls)
+        return torch.cat(rows + adapted, dim=1).expand(batch, -1)
 
     def step(self, audio: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
-        x = audio.unsqueeze(1) * INPUT_SCALE
-        memory = []
-        for index, (conv, past) in enumerate(zip(self.convs, split_state(state, self.state_sizes).values(), strict=True)):
-            x = torch.cat([past.view(len(x), conv.in_channels, TAPS - 1), x], dim=2)
-            memory.append(x[..., 1 - TAPS :].flatten(1))
-            x = self._activate(index, conv(x))
-        return x.squeeze(1), torch.cat(memory, dim=1)
+        parts = split_state(state, self.state_sizes)
+        following, x = {}, audio * INPUT_SCALE
+        if self.adaptation is not None:
+            heard = self.adaptation.hear(audio, parts)
+            x = x / heard.level
+        x, controls = x.unsqueeze(1), None
+        for index, conv in enumerate(self.convs):
+            name = f"layer{index}"
+            x = torch.cat([parts[name].view(len(x), conv.in_channels, TAPS - 1), x], dim=2)
+            following[name] = x[..., 1 - TAPS :].flatten(1)
+            x = self._normalise(index, conv(x))
+            if index == 0 and self.adaptation is not None:
+                controls, adapted = self.adaptation.listen(x, heard, parts)
+                following |= adapted
+            x = self._activate(index, x, controls)
+        enhanced = x.squeeze(1)
+        if self.adaptation is not None:
+            enhanced = enhanced * heard.former_level
+        return enhanced, torch.cat([following[name] for name in self.state_sizes], dim=1)
 
-    def _activate(self, index: int, x: Tensor) -> Tensor:
+    def _normalise(self, index: int, x: Tensor) -> Tensor:
         if index == len(self.norms):
-            return torch.tanh(x)
+            return x
         norm = self.norms[index]
         if norm.training and x.shape[-1] == 1:  # a single value has no statistics: the initial state
-            x = functional.batch_norm(x, norm.running_mean, norm.running_var, norm.weight, norm.bias, eps=norm.eps)
-        else:
-            x = norm(x)
+            return functional.batch_norm(x, norm.running_mean, norm.running_var, norm.weight, norm.bias, eps=norm.eps)
+        normalised: Tensor = norm(x)
+        return normalised
+
+    def _activate(self, index: int, x: Tensor, controls: Controls | None) -> Tensor:
+        if index == len(self.norms):
+            return torch.tanh(x)
+        if controls is not None:
+            gain, shift = controls[index]
+            x = x * gain + shift
         return functional.leaky_relu(x, SLOPE)

@@ -73,6 +73,8 @@ def _random_network(family: str, **more: int) -> StreamingNetwork:
     for module in network.modules():
         if isinstance(module, nn.Conv1d):
             module.reset_parameters()
+        if isinstance(module, nn.Linear) and family == "fcn":
+            module.weight.data.normal_(std=0.1)  # untrained, it would control nothing
         if isinstance(module, nn.BatchNorm1d):
             nn.init.uniform_(module.weight, 0.5, 1.5)
             nn.init.normal_(module.bias, std=0.2)
@@ -81,11 +83,19 @@ def _random_network(family: str, **more: int) -> StreamingNetwork:
     return network.eval()
 
 
-@pytest.fixture(scope="session", params=["crn", "crn of 16 ms", "fcn"])
+KINDS: dict[str, tuple[str, dict[str, int]]] = {
+    "crn": ("crn", {}),
+    "crn of 16 ms": ("crn", {"hop": 256, "bins_per_band": 8}),
+    "fcn": ("fcn", {}),
+    "adaptive fcn": ("fcn", {"control_units": 6}),
+}
+
+
+@pytest.fixture(scope="session", params=list(KINDS))
 def network(request: pytest.FixtureRequest) -> StreamingNetwork:
     """A small network of each family, with random weights and normalisation statistics, in evaluation mode."""
-    family, _, longer = request.param.partition(" ")
-    return _random_network(family, **({"hop": 256, "bins_per_band": 8} if longer else {}))
+    family, more = KINDS[request.param]
+    return _random_network(family, **more)
 
 
 @pytest.fixture(scope="session")

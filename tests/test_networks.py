@@ -37,9 +37,10 @@ def test_fft_convolution_equals_the_direct_one_with_its_gradients(samples: int) 
         torch.testing.assert_close(one, other)
 
 
-def test_fcn_state_before_the_first_sample_is_endless_silence() -> None:
+@pytest.mark.parametrize("control_units", [0, 5])
+def test_fcn_state_before_the_first_sample_is_endless_silence(control_units: int) -> None:
     torch.manual_seed(1)
-    network = Fcn(FcnConfig((3, 4))).eval()
+    network = Fcn(FcnConfig((3, 4), control_units)).eval()
     start = network.initial_state(1)
     with torch.no_grad():
         _, later = network.step(torch.zeros(1, 4 * network.hop), start)
@@ -52,13 +53,14 @@ def test_the_bands_of_an_untrained_fcn_add_up_to_the_signal() -> None:
         torch.testing.assert_close(filterbank(count).sum(0), impulse, atol=1e-6, rtol=0)
 
 
+@pytest.mark.parametrize("control_units", [0, 5])
 @pytest.mark.parametrize("filters", [(30,) * 7, (2, 7, 3)])
-def test_an_untrained_fcn_passes_sound_with_a_spectrum_like_speech_on(filters: tuple[int, ...]) -> None:
+def test_an_untrained_fcn_passes_sound_with_a_spectrum_like_speech_on(filters: tuple[int, ...], control_units: int) -> None:
     torch.manual_seed(1)
     white = torch.randn(2, 4000)
     audio = 0.05 * functional.avg_pool1d(white, 16, 1)
     with torch.no_grad():
-        error = (Fcn(FcnConfig(filters)).eval()(audio) - audio)[:, 300:-300]
+        error = (Fcn(FcnConfig(filters, control_units)).eval()(audio) - audio)[:, 300:-300]
     assert error.square().mean() < 0.05 * audio.square().mean()
 
 
@@ -87,6 +89,7 @@ def test_convolutions_along_frequency_keep_their_weights_in_channels_last() -> N
         (CrnConfig, {"subband_units": (4,), "fullband_units": (4, 4)}, "same number of blocks"),
         (FcnConfig, {"filters": ()}, "at least one filter"),
         (FcnConfig, {"filters": (3, 0)}, "at least one filter"),
+        (FcnConfig, {"control_units": -1}, "must not be negative"),
     ],
 )
 def test_widths_that_make_no_network_are_refused(config, arguments, message) -> None:

@@ -24,10 +24,10 @@ def network() -> nn.Module:
     return nn.Sequential(nn.Linear(6, 4), nn.BatchNorm1d(4), nn.Linear(4, 2))
 
 
-@pytest.mark.parametrize("muon", [False, True])
-def test_every_parameter_moves_and_the_learning_rate_rules_all(network: nn.Module, muon: bool) -> None:
+@pytest.mark.parametrize("soap", [False, True])
+def test_every_parameter_moves_and_the_learning_rate_rules_all(network: nn.Module, soap: bool) -> None:
     before = [p.detach().clone() for p in network.parameters()]
-    optimizer = Optimizers(network, 1e-2, 0.0, muon)
+    optimizer = Optimizers(network, 1e-2, 0.0, soap)
     optimizer.set_learning_rate(0.0)
     trained(network, optimizer, 1)
     assert all(torch.equal(p, q) for p, q in zip(network.parameters(), before, strict=True))
@@ -36,26 +36,10 @@ def test_every_parameter_moves_and_the_learning_rate_rules_all(network: nn.Modul
     assert not any(torch.equal(p, q) for p, q in zip(network.parameters(), before, strict=True))
 
 
-def test_muon_trains_matrices_and_filters_and_nothing_else(network: nn.Module) -> None:
-    adamw, muon = Optimizers(network, 1e-2, 0.0, True).parts
-    shapes = [[tuple(p.shape) for group in part.param_groups for p in group["params"]] for part in (adamw, muon)]
+def test_soap_trains_matrices_and_filters_and_nothing_else(network: nn.Module) -> None:
+    adamw, soap = Optimizers(network, 1e-2, 0.0, True).parts
+    shapes = [[tuple(p.shape) for group in part.param_groups for p in group["params"]] for part in (adamw, soap)]
     assert shapes == [[(4,), (4,), (4,), (2,)], [(4, 6), (2, 4)]]
-
-
-@pytest.mark.parametrize("memory_format", [torch.contiguous_format, torch.channels_last])
-def test_filters_move_as_the_matrix_of_their_rows_would(memory_format: torch.memory_format) -> None:
-    torch.manual_seed(2)
-    filters, matrix = nn.Conv2d(3, 4, (1, 5), bias=False), nn.Linear(15, 4, bias=False)
-    filters.weight.data = filters.weight.data.to(memory_format=memory_format)
-    matrix.weight.data = filters.weight.detach().flatten(1).clone()
-    x = torch.randn(8, 3, 1, 5)
-    for network, inputs in ((filters, x), (matrix, x.flatten(1))):
-        optimizer = Optimizers(network, 1e-2, 0.01, True)
-        for _ in range(3):
-            optimizer.zero_grad()
-            torch.autograd.backward(network(inputs).square().mean())
-            optimizer.step()
-    torch.testing.assert_close(filters.weight.detach().flatten(1), matrix.weight.detach())
 
 
 def as_bfloat16(value: Any) -> Any:
@@ -66,12 +50,12 @@ def as_bfloat16(value: Any) -> Any:
     return value.bfloat16() if isinstance(value, torch.Tensor) and value.is_floating_point() and value.ndim else value
 
 
-@pytest.mark.parametrize("muon", [False, True])
-def test_a_run_goes_on_from_its_moments_as_if_never_stopped(network: nn.Module, muon: bool) -> None:
-    optimizer = Optimizers(network, 1e-2, 0.01, muon)
+@pytest.mark.parametrize("soap", [False, True])
+def test_a_run_goes_on_from_its_moments_as_if_never_stopped(network: nn.Module, soap: bool) -> None:
+    optimizer = Optimizers(network, 1e-2, 0.01, soap)
     trained(network, optimizer, 3)
     again = copy.deepcopy(network)
-    resumed = Optimizers(again, 1e-2, 0.01, muon)
+    resumed = Optimizers(again, 1e-2, 0.01, soap)
     resumed.load_state_dict(copy.deepcopy(optimizer.state_dict()))
     for one, other in ((network, optimizer), (again, resumed)):
         trained(one, other, 2)
@@ -79,11 +63,11 @@ def test_a_run_goes_on_from_its_moments_as_if_never_stopped(network: nn.Module, 
         torch.testing.assert_close(p, q)
 
 
-@pytest.mark.parametrize("muon", [False, True])
-def test_moments_kept_in_half_the_precision_are_float32_again(network: nn.Module, muon: bool) -> None:
-    optimizer = Optimizers(network, 1e-2, 0.01, muon)
+@pytest.mark.parametrize("soap", [False, True])
+def test_moments_kept_in_half_the_precision_are_float32_again(network: nn.Module, soap: bool) -> None:
+    optimizer = Optimizers(network, 1e-2, 0.01, soap)
     trained(network, optimizer, 2)
-    resumed = Optimizers(network, 1e-2, 0.01, muon)
+    resumed = Optimizers(network, 1e-2, 0.01, soap)
     resumed.load_state_dict(as_bfloat16(optimizer.state_dict()))
     moments = [v for part in resumed.parts for state in part.state.values() for v in state.values()]
     assert moments

@@ -1,0 +1,165 @@
+"""Normalisation that follows what a stream has sounded like so far.
+
+Wu et al. normalise over the whole utterance, so their network knows how loud it is and what noise is in it, band by
+band; 27 ms of signal do not say. Here running means say it, of the levels of whole hops: the signal is divided by its
+own level, which its output is given back, and each normalised filter is scaled and shifted (Perez et al., AAAI 2018,
+arXiv:1709.07871) by a small network that reads the running levels of the first layer's bands. Everything of it runs
+once a hop and is interpolated between hops. Digital silence is not counted, so nothing adapts to a muted microphone.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from models.network import layers
+
+REFERENCE = 10 ** (-24 / 20)  # level that is taken for 1
+SILENCE = 10 ** (-72 / 20) / REFERENCE  # half a hop's weight where it is no louder
+FIRST, LONGEST = 2.0, 200.0  # hops over which the slow mean goes, at first and at last
+RATES = (0.06, 0.3)  # of the quicker means, a hop
+MEANS = 1 + len(RATES)
+ONSET = 0.5  # share of the quickest level that the slow one must reach
+FAINTEST = 1e-4
+BLOCK = 128  # hops that are averaged at once
+
+
+Controls = list[tuple[Tensor, Tensor]]  # factor and shift of each layer's filters, [batch, filters, samples]
+
+
+@dataclasses.dataclass(frozen=True)
+class Heard:
+    """How loud a signal is, hop by hop.
+
+    Attributes:
+        loudness: RMS of each hop, ``[batch, hops]``; this and all levels over the reference.
+        rates: Share of each hop in the running means after it, ``[batch, means, hops]``.
+        ends: Level that signals are divided by, at the end of each hop, ``[batch, hops]``.
+        level: The same at every sample, ``[batch, samples]``.
+        former_level: That of the samples which the network's output belongs to.
+        state: Parts of the next state.
+    """
+
+    loudness: Tensor
+    rates: Tensor
+    ends: Tensor
+    level: Tensor
+    former_level: Tensor
+    state: dict[str, Tensor]
+
+
+class Adaptation(nn.Module):
+    """Level of a stream, and scales and shifts of its normalised filters.
+
+    Args:
+        filters: Of each hidden layer; the first are the bands that are listened to.
+        units: Of the network between levels and scales.
+        hop: Samples over which a level is taken.
+        delay: Samples by which the network's output lags behind its input.
+    """
+
+    def __init__(self, filters: Sequence[int], units: int, hop: int, delay: int) -> None:
+        super().__init__()
+        self.filters, self.units, self.hop, self.delay = tuple(filters), units, hop, delay
+        self.bands = nn.Linear(MEANS * filters[0], units)
+        self.loudness = nn.Linear(1, units, bias=False)
+        self.controls = layers(nn.Linear(units, 2 * width) for width in filters)
+        for control in self.controls:
+            nn.init.zeros_(control.weight)
+            nn.init.zeros_(control.bias)
+
+    @staticmethod
+    def macs_of(filters: Sequence[int], units: int) -> int:
+        """Multiplications a hop."""
+        return units * (MEANS * filters[0] + 1 + 2 * sum(filters))
+
+    @property
+    def state_sizes(self) -> dict[str, int]:
+        """As of a ``StreamingNetwork``."""
+        past = -(-self.delay // self.hop) + 1
+        return {"count": 1, "loudness": MEANS, "bounds": past, "bands": MEANS * self.filters[0], "units": self.units}
+
+    def silence(self, first: Tensor) -> tuple[Controls, list[Tensor]]:
+        """Controls under endless digital silence, and the state's parts.
+
+        Args:
+            first: The first layer's normalised output ``[1, bands, 1]``.
+        """
+        state = {name: first.new_zeros(1, size) for name, size in self.state_sizes.items()}
+        state |= {"count": state["count"] + FIRST, "loudness": state["loudness"] + 1, "bounds": state["bounds"] + 1}
+        first = first.expand(-1, -1, self.hop)
+        heard = self.hear(first.new_zeros(1, self.hop), state)
+        state["units"] = self.listen(first, heard, state)[1]["units"]
+        controls = [(gain[..., :1], shift[..., :1]) for gain, shift in self.listen(first, heard, state)[0]]
+        return controls, list(state.values())
+
+    def hear(self, audio: Tensor, state: dict[str, Tensor]) -> Heard:
+        """Levels of audio ``[batch, samples]``.
+
+        Args:
+            audio: Whole hops.
+            state: Parts of the state rows.
+        """
+        loudness = audio.unfold(1, self.hop, self.hop).square().mean(2).sqrt() / REFERENCE
+        weight = loudness / (loudness + SILENCE)
+        count = (state["count"] + weight.cumsum(1)).clamp(FIRST, LONGEST)
+        rates = torch.stack([weight / count, *(rate * weight for rate in RATES)], dim=1)
+        means = running_means(rates, state["loudness"].unsqueeze(2), loudness.unsqueeze(1))[:, :, 0]
+        ends = torch.maximum(means[:, 0, 1:], ONSET * means[:, -1, 1:]).clamp(min=FAINTEST)
+        bounds = torch.cat([state["bounds"], ends], dim=1)
+        level = self.between(bounds)
+        following = {"count": count[:, -1:], "loudness": means[..., -1], "bounds": bounds[:, -state["bounds"].shape[1] :]}
+        samples, end = audio.shape[1], level.shape[1] - self.delay
+        return Heard(loudness, rates, ends, level[:, -samples:], level[:, end - samples : end], following)
+
+    def listen(self, first: Tensor, heard: Heard, state: dict[str, Tensor]) -> tuple[Controls, dict[str, Tensor]]:
+        """Controls of each layer, and the next state.
+
+        Args:
+            first: The first layer's normalised output ``[batch, bands, samples]``, of a signal divided by its level.
+            heard: From ``hear``.
+            state: Parts of the state rows.
+        """
+        power = first.unfold(2, self.hop, self.hop).square().mean(3).clamp(min=FAINTEST**2)
+        level = heard.ends.unsqueeze(1).log()
+        before = state["bands"].view(len(first), MEANS, -1)
+        means = running_means(heard.rates, before, 0.5 * power.log() + level)
+        relative = (means[..., 1:] - level.unsqueeze(1)).flatten(1, 2)
+        loudness = heard.loudness.clamp(min=FAINTEST).log().unsqueeze(1) - level
+        units = torch.tanh(self.bands(relative.transpose(1, 2)) + self.loudness(loudness.transpose(1, 2)))
+        both = torch.cat([state["units"].unsqueeze(1), units], dim=1)
+        controls = []
+        for control in self.controls:
+            gain, shift = control(both).transpose(1, 2).chunk(2, dim=1)
+            controls.append((self.between(gain.exp()), self.between(shift)))
+        return controls, {**heard.state, "bands": means[..., -1].flatten(1), "units": units[:, -1]}
+
+    def between(self, bounds: Tensor) -> Tensor:
+        """Values at the bounds of hops ``[..., 1 + hops]`` at every sample between them, ``[..., hops * hop]``."""
+        ramp = torch.arange(1, self.hop + 1, device=bounds.device, dtype=bounds.dtype) / self.hop
+        return torch.lerp(bounds[..., :-1, None], bounds[..., 1:, None], ramp).flatten(-2)
+
+
+def running_means(rates: Tensor, before: Tensor, values: Tensor) -> Tensor:
+    """Means that take ``rate`` of each new value and keep ``1 - rate`` of what they were.
+
+    Args:
+        rates: ``[batch, means, hops]``, below 1.
+        before: The means so far, ``[batch, means, channels]``.
+        values: ``[batch, channels, hops]``, or ``[batch, 1, hops]`` for one channel.
+
+    Returns:
+        ``[batch, means, channels, hops + 1]``, the first of them ``before``.
+    """
+    found = [before.unsqueeze(3)]
+    for start in range(0, rates.shape[2], BLOCK):
+        share = rates[..., start : start + BLOCK]
+        kept = torch.log1p(-share).cumsum(2)
+        table = torch.exp((kept.unsqueeze(3) - kept.unsqueeze(2)).clamp(max=0)) * share.unsqueeze(2)
+        table = torch.cat([kept.exp().unsqueeze(3), table.tril()], dim=3)  # [batch, means, hops, 1 + hops]
+        new = values[..., start : start + BLOCK].unsqueeze(1).expand(-1, rates.shape[1], -1, -1)
+        found.append(torch.cat([found[-1][..., -1:], new], dim=3) @ table.transpose(2, 3))
+    return torch.cat(found, dim=3)
