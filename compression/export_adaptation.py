@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from compression.export_crn import as_array, gru_biases, reordered
+from compression.export_crn import as_array
 from compression.graph import Graph
 from models.adaptation import FAINTEST, FIRST, LONGEST, MEANS, ONSET, RATES, REFERENCE, SILENCE, Adaptation
 
@@ -88,23 +88,10 @@ class AdaptationGraph:
         weight = graph.add(
             "Concat", graph.weight(as_array(module.bands.weight).T), graph.weight(as_array(module.loudness.weight).T), axis=0
         )
-        seen = graph.add("Add", graph.add("MatMul", inputs, weight), graph.weight(as_array(module.bands.bias)))
-        memory, before = module.memory, self.parts["units"]
-        weights = (graph.weight(reordered(values)[None]) for values in (memory.weight_ih_l0, memory.weight_hh_l0))
-        units, last = graph.add_many(
-            "GRU",
-            graph.add("Transpose", seen, perm=[1, 0, 2]),
-            *weights,
-            gru_biases(graph, memory),
-            "",
-            graph.add("Unsqueeze", before, graph.integers(0)),
-            outputs=2,
-            hidden_size=module.units,
-            linear_before_reset=1,
-        )
-        self.following["units"] = graph.add("Squeeze", last, graph.integers(0))
-        units = graph.add("Transpose", graph.add("Squeeze", units, graph.integers(1)), perm=[1, 0, 2])
-        return graph.add("Concat", graph.add("Unsqueeze", before, graph.integers(1)), units, axis=1)
+        summed = graph.add("Add", graph.add("MatMul", inputs, weight), graph.weight(as_array(module.bands.bias)))
+        units = graph.add("Tanh", summed)
+        self.following["units"] = graph.reshape(graph.slice(units, -1, 2**31, 1), 0, -1)
+        return graph.add("Concat", graph.add("Unsqueeze", self.parts["units"], graph.integers(1)), units, axis=1)
 
     def _controls(self, units: str) -> list[tuple[str, str]]:
         graph, module = self.graph, self.module

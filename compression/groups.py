@@ -100,8 +100,6 @@ def _fcn_axes(network: Fcn) -> Axes:
     if network.adaptation is not None:
         found |= {"adaptation.bands.weight": (None, "filters.0"), "adaptation.bands.bias": (None,)}
         found["adaptation.loudness.weight"] = (None, None)
-        for name, parameter in network.adaptation.memory.named_parameters():
-            found[f"adaptation.memory.{name}"] = (None,) * parameter.ndim
     return found
 
 

@@ -3,8 +3,8 @@
 Wu et al. normalise over the whole utterance, so their network knows how loud it is and what noise is in it, band by
 band; 27 ms of signal do not say. Here running means say it, of the levels of whole hops: the signal is divided by its
 own level, which its output is given back, and each normalised filter is scaled and shifted (Perez et al., AAAI 2018,
-arXiv:1709.07871) by a small recurrent network that reads the running levels of the first layer's bands. Everything of
-it runs once a hop and is interpolated between hops. Levels do not follow digital silence, as of a muted microphone.
+arXiv:1709.07871) by a small network that reads the running levels of the first layer's bands. Everything of it runs
+once a hop and is interpolated between hops. Digital silence is not counted, so nothing adapts to a muted microphone.
 """
 
 from __future__ import annotations
@@ -15,7 +15,6 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from models.gru import Gru
 from models.network import layers
 
 REFERENCE = 10 ** (-24 / 20)  # level that is taken for 1
@@ -25,8 +24,6 @@ RATES = (0.06, 0.3)  # of the quicker means, a hop
 MEANS = 1 + len(RATES)
 ONSET = 0.5  # share of the quickest level that the slow one must reach
 FAINTEST = 1e-4
-SETTLING = 300  # hops of silence after which nothing changes any more
-FORGETFUL = 3.0  # logit by which the units keep less of what they were before any training
 BLOCK = 128  # hops that are averaged at once
 
 
@@ -59,7 +56,7 @@ class Adaptation(nn.Module):
 
     Args:
         filters: Of each hidden layer; the first are the bands that are listened to.
-        units: Of the recurrent layer between levels and scales.
+        units: Of the network between levels and scales.
         hop: Samples over which a level is taken.
         delay: Samples by which the network's output lags behind its input.
     """
@@ -69,8 +66,6 @@ class Adaptation(nn.Module):
         self.filters, self.units, self.hop, self.delay = tuple(filters), units, hop, delay
         self.bands = nn.Linear(MEANS * filters[0], units)
         self.loudness = nn.Linear(1, units, bias=False)
-        self.memory = Gru(units, units)
-        nn.init.constant_(self.memory.get_parameter("bias_ih_l0")[units : 2 * units], -FORGETFUL)
         self.controls = layers(nn.Linear(units, 2 * width) for width in filters)
         for control in self.controls:
             nn.init.zeros_(control.weight)
@@ -79,7 +74,7 @@ class Adaptation(nn.Module):
     @staticmethod
     def macs_of(filters: Sequence[int], units: int) -> int:
         """Multiplications a hop."""
-        return units * (MEANS * filters[0] + 1 + 6 * units + 2 * sum(filters))
+        return units * (MEANS * filters[0] + 1 + 2 * sum(filters))
 
     @property
     def state_sizes(self) -> dict[str, int]:
@@ -97,8 +92,7 @@ class Adaptation(nn.Module):
         state |= {"count": state["count"] + FIRST, "loudness": state["loudness"] + 1, "bounds": state["bounds"] + 1}
         first = first.expand(-1, -1, self.hop)
         heard = self.hear(first.new_zeros(1, self.hop), state)
-        seen, _ = self._seen(first, heard, state)
-        state["units"] = self._remember(seen.expand(-1, SETTLING, -1), state["units"])[:, -1]
+        state["units"] = self.listen(first, heard, state)[1]["units"]
         controls = [(gain[..., :1], shift[..., :1]) for gain, shift in self.listen(first, heard, state)[0]]
         return controls, list(state.values())
 
@@ -129,29 +123,19 @@ class Adaptation(nn.Module):
             heard: From ``hear``.
             state: Parts of the state rows.
         """
-        seen, bands = self._seen(first, heard, state)
-        units = self._remember(seen, state["units"])
-        both = torch.cat([state["units"].unsqueeze(1), units], dim=1)
-        controls = []
-        for control in self.controls:
-            gain, shift = control(both).transpose(1, 2).chunk(2, dim=1)
-            controls.append((self.between(gain.exp()), self.between(shift)))
-        return controls, {**heard.state, "bands": bands, "units": units[:, -1]}
-
-    def _seen(self, first: Tensor, heard: Heard, state: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
-        """What the recurrent layer reads, ``[batch, hops, units]``, and the running means of the bands."""
         power = first.unfold(2, self.hop, self.hop).square().mean(3).clamp(min=FAINTEST**2)
         level = heard.ends.unsqueeze(1).log()
         before = state["bands"].view(len(first), MEANS, -1)
         means = running_means(heard.rates, before, 0.5 * power.log() + level)
         relative = (means[..., 1:] - level.unsqueeze(1)).flatten(1, 2)
         loudness = heard.loudness.clamp(min=FAINTEST).log().unsqueeze(1) - level
-        return self.bands(relative.transpose(1, 2)) + self.loudness(loudness.transpose(1, 2)), means[..., -1].flatten(1)
-
-    def _remember(self, seen: Tensor, units: Tensor) -> Tensor:
-        """``[batch, hops, units]`` after each hop."""
-        remembered: Tensor = self.memory(seen.transpose(0, 1).contiguous(), units.unsqueeze(0).contiguous())[0]
-        return remembered.transpose(0, 1)
+        units = torch.tanh(self.bands(relative.transpose(1, 2)) + self.loudness(loudness.transpose(1, 2)))
+        both = torch.cat([state["units"].unsqueeze(1), units], dim=1)
+        controls = []
+        for control in self.controls:
+            gain, shift = control(both).transpose(1, 2).chunk(2, dim=1)
+            controls.append((self.between(gain.exp()), self.between(shift)))
+        return controls, {**heard.state, "bands": means[..., -1].flatten(1), "units": units[:, -1]}
 
     def between(self, bounds: Tensor) -> Tensor:
         """Values at the bounds of hops ``[..., 1 + hops]`` at every sample between them, ``[..., hops * hop]``."""
