@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 LARGEST_AXIS = 1024  # of longer ones no moments are kept
-EARLY, EARLY_DECAY, LATE_DECAY = 100, 0.95, 0.99  # steps, and decay of the moments of an axis in and after them
+EARLY, EARLY_DECAY, LATE_DECAY = 100, 0.95, 0.995  # steps, and decay of the moments of an axis in and after them
 ROTATE_EVERY = 10
 
 
@@ -37,7 +37,7 @@ class Soap(torch.optim.Optimizer):
         self,
         params: Iterable[Tensor],
         lr: float,
-        betas: tuple[float, float] = (0.95, 0.95),
+        betas: tuple[float, float] = (0.95, 0.99),
         eps: float = 1e-8,
         weight_decay: float = 0.01,
     ) -> None:
