@@ -35,7 +35,7 @@ class AdaptationGraph:
         return graph.add("Concat", graph.add("Sub", graph.constant(1.0), after), after, axis=0)
 
     def hear(self, audio: str) -> None:
-        """Levels of ``[batch, samples]``."""
+        """Levels of ``[batch, samples]``: ``level`` is what the input is divided by, ``former_level`` goes with the output."""
         graph, parts = self.graph, self.parts
         self.loudness = self._rms(graph.reshape(audio, 0, -1, self.module.hop), REFERENCE)
         weight = graph.add("Div", self.loudness, graph.add("Add", self.loudness, graph.constant(SILENCE)))
@@ -47,25 +47,17 @@ class AdaptationGraph:
         loudest = graph.add("Max", slow, graph.add("Mul", quick, graph.constant(ONSET)))
         self.ends = graph.reshape(graph.add("Clip", loudest, graph.constant(FAINTEST)), 0, -1)
         bounds = graph.add("Concat", parts["bounds"], self.ends, axis=1)
-        self.levels = graph.reshape(self._between(bounds), 0, -1)
-        past = self.module.state_sizes["bounds"]
+        levels = graph.reshape(self._between(bounds), 0, -1)
+        past, delay = self.module.state_sizes["bounds"], self.module.delay
+        start = (past - 1) * self.module.hop
+        self.level = graph.slice(levels, start, 2**31, 1)
+        self.former_level = graph.slice(levels, start - delay, -delay, 1)
         last = graph.reshape(graph.slice(means, -1, 2**31, 2), 0, -1)
         self.following = {
             "count": graph.slice(count, -1, 2**31, 1),
             "loudness": last,
             "bounds": graph.slice(bounds, -past, 2**31, 1),
         }
-
-    @property
-    def level(self) -> str:
-        """What the input is divided by, ``[batch, samples]``."""
-        return self.graph.slice(self.levels, (self.module.state_sizes["bounds"] - 1) * self.module.hop, 2**31, 1)
-
-    @property
-    def former_level(self) -> str:
-        """What the output is multiplied by."""
-        start = (self.module.state_sizes["bounds"] - 1) * self.module.hop - self.module.delay
-        return self.graph.slice(self.levels, start, -self.module.delay, 1)
 
     def listen(self, first: str) -> list[tuple[str, str]]:
         """Factor and shift ``[batch, filters, samples]`` of each layer, from the first one's output."""

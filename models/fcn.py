@@ -5,7 +5,8 @@ one filter with tanh; 27 samples of look-ahead a layer. The paper's 301,351 para
 counts them: 300,931 that are trained, and 420 running statistics (mean and variance of each normalised filter).
 
 The authors normalise over the whole utterance; here normalisation uses running statistics and the input a fixed
-scale, so nothing depends on what is still to come. In streaming each layer keeps its last 54 inputs, and nothing is
+scale, so nothing depends on what is still to come; with ``control_units`` both follow what has been heard so far
+(``models.adaptation``). In streaming each layer keeps its last 54 inputs, and nothing is
 computed twice. Before the first sample a stream is taken to have been silent for ever: every layer's memory starts
 as its answer to zeros.
 """

@@ -14,7 +14,7 @@ def slow_signal(batch: int, seed: int) -> Tensor:
 
 
 def error_of_a_filter(optimizer: type[torch.optim.Optimizer], steps: int = 300) -> float:
-    """Mean square error with which 16 taps have learned to be the last eight of a difference of two."""
+    """Mean square error of 16 taps that were to learn to alternate between 1 and -1."""
     torch.manual_seed(1)
     wanted, learned = torch.zeros(1, 1, 16), nn.Conv1d(1, 1, 16, bias=False)
     wanted[..., ::2], wanted[..., 1::2] = 1.0, -1.0
