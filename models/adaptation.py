@@ -11,9 +11,11 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 from models.network import layers
 
@@ -27,7 +29,7 @@ FAINTEST = 1e-4
 BLOCK = 128  # hops that are averaged at once
 
 
-Controls = list[tuple[Tensor, Tensor]]  # factor and shift of each layer's filters, [batch, filters, samples]
+Controls = list[tuple[Tensor, Tensor]]  # factor and shift of each layer's filters at bounds of hops, [batch, filters, 1 + hops]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -93,8 +95,7 @@ class Adaptation(nn.Module):
         first = first.expand(-1, -1, self.hop)
         heard = self.hear(first.new_zeros(1, self.hop), state)
         state["units"] = self.listen(first, heard, state)[1]["units"]
-        controls = [(gain[..., :1], shift[..., :1]) for gain, shift in self.listen(first, heard, state)[0]]
-        return controls, list(state.values())
+        return self.listen(first, heard, state)[0], list(state.values())
 
     def hear(self, audio: Tensor, state: dict[str, Tensor]) -> Heard:
         """Levels of audio ``[batch, samples]``.
@@ -110,7 +111,7 @@ class Adaptation(nn.Module):
         means = running_means(rates, state["loudness"].unsqueeze(2), loudness.unsqueeze(1))[:, :, 0]
         ends = torch.maximum(means[:, 0, 1:], ONSET * means[:, -1, 1:]).clamp(min=FAINTEST)
         bounds = torch.cat([state["bounds"], ends], dim=1)
-        level = self.between(bounds)
+        level = between(bounds, self.hop)
         following = {"count": count[:, -1:], "loudness": means[..., -1], "bounds": bounds[:, -state["bounds"].shape[1] :]}
         samples, end = audio.shape[1], level.shape[1] - self.delay
         return Heard(loudness, rates, ends, level[:, -samples:], level[:, end - samples : end], following)
@@ -134,13 +135,55 @@ class Adaptation(nn.Module):
         controls = []
         for control in self.controls:
             gain, shift = control(both).transpose(1, 2).chunk(2, dim=1)
-            controls.append((self.between(gain.exp()), self.between(shift)))
+            controls.append((gain.exp(), shift))
         return controls, {**heard.state, "bands": means[..., -1].flatten(1), "units": units[:, -1]}
 
-    def between(self, bounds: Tensor) -> Tensor:
-        """Values at the bounds of hops ``[..., 1 + hops]`` at every sample between them, ``[..., hops * hop]``."""
-        ramp = torch.arange(1, self.hop + 1, device=bounds.device, dtype=bounds.dtype) / self.hop
-        return torch.lerp(bounds[..., :-1, None], bounds[..., 1:, None], ramp).flatten(-2)
+
+def modulate(x: Tensor, gain: Tensor, shift: Tensor) -> Tensor:
+    """Scale and shift by values that are interpolated between hops.
+
+    Args:
+        x: ``[batch, channels, samples]``, whole hops.
+        gain: Factors at the bounds of the hops, ``[batch, channels, 1 + hops]``.
+        shift: What is added, likewise.
+    """
+    y: Tensor = _Modulation.apply(x, gain, shift)  # type: ignore[no-untyped-call]
+    return y
+
+
+class _Modulation(torch.autograd.Function):
+    """The gradient of the bounds is one product with the ramps, where torch's own one goes over all samples four times."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, gain: Tensor, shift: Tensor) -> Tensor:
+        ctx.save_for_backward(x, gain)
+        hop = x.shape[-1] // (gain.shape[-1] - 1)
+        return torch.addcmul(between(shift, hop), x.to(gain.dtype), between(gain, hop))
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        (gradient,) = gradients
+        x, gain = ctx.saved_tensors
+        hop = x.shape[-1] // (gain.shape[-1] - 1)
+        of_input = (gradient * between(gain, hop)).to(x.dtype)
+        return of_input, _of_bounds(gradient * x, hop), _of_bounds(gradient, hop)
+
+
+def _of_bounds(gradient: Tensor, hop: int) -> Tensor:
+    """Gradient of the bounds from that of the samples between them."""
+    ramp = _ramp(hop, gradient)
+    shares = gradient.reshape(*gradient.shape[:-1], -1, hop) @ torch.stack([1 - ramp, ramp], dim=1)
+    return functional.pad(shares[..., 0], (0, 1)) + functional.pad(shares[..., 1], (1, 0))
+
+
+def between(bounds: Tensor, hop: int) -> Tensor:
+    """Values at the bounds of hops ``[..., 1 + hops]`` at every sample between them, ``[..., hops * hop]``."""
+    lower, upper = bounds[..., :-1, None], bounds[..., 1:, None]
+    return torch.add(lower, (upper - lower) * _ramp(hop, bounds)).flatten(-2)  # a third of torch.lerp's time
+
+
+def _ramp(hop: int, like: Tensor) -> Tensor:
+    return torch.arange(1, hop + 1, device=like.device, dtype=like.dtype) / hop
 
 
 def running_means(rates: Tensor, before: Tensor, values: Tensor) -> Tensor:

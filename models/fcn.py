@@ -22,7 +22,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from models.adaptation import Adaptation, Controls
+from models.adaptation import Adaptation, Controls, modulate
 from models.convolution import convolve
 from models.network import StreamingNetwork, layers, split_state
 
@@ -193,6 +193,5 @@ class Fcn(StreamingNetwork):
         if index == len(self.norms):
             return torch.tanh(x)
         if controls is not None:
-            gain, shift = controls[index]
-            x = x * gain + shift
+            x = modulate(x, *controls[index])
         return functional.leaky_relu(x, SLOPE)

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from models.adaptation import BLOCK, MEANS, REFERENCE, Adaptation, running_means
+from models.adaptation import BLOCK, MEANS, REFERENCE, Adaptation, modulate, running_means
 from models.fcn import Fcn, FcnConfig
 from models.network import split_state
 
@@ -65,6 +65,18 @@ def test_running_means_over_many_hops_are_those_of_one_at_a_time() -> None:
     for hop in range(hops):
         mean = torch.lerp(mean, values[:, None, :, hop].expand(-1, MEANS, -1), rates[..., hop, None])
         torch.testing.assert_close(found[..., hop + 1], mean, atol=1e-5, rtol=1e-4)
+
+
+def test_modulation_goes_evenly_from_bound_to_bound() -> None:
+    gain, shift = torch.tensor([[[1.0, 3.0, 3.0]]]), torch.tensor([[[0.0, 0.0, 4.0]]])
+    modulated = modulate(torch.ones(1, 1, 8), gain, shift)
+    torch.testing.assert_close(modulated, torch.tensor([[[1.5, 2.0, 2.5, 3.0, 4.0, 5.0, 6.0, 7.0]]]))
+
+
+def test_the_gradient_of_a_modulation_is_that_of_finite_differences() -> None:
+    generator = torch.Generator().manual_seed(3)
+    values = [torch.randn(2, 3, samples, generator=generator, dtype=torch.float64) for samples in (10, 3, 3)]
+    assert torch.autograd.gradcheck(modulate, tuple(value.requires_grad_() for value in values))
 
 
 def test_an_adaptive_network_does_the_same_at_any_level() -> None:

@@ -37,6 +37,15 @@ def test_fft_convolution_equals_the_direct_one_with_its_gradients(samples: int) 
         torch.testing.assert_close(one, other)
 
 
+def test_convolution_in_bfloat16_is_that_in_float32_within_its_precision() -> None:
+    generator = torch.Generator().manual_seed(1)
+    x, weight = torch.randn(2, 3, 4000, generator=generator), torch.randn(4, 3, TAPS, generator=generator) / TAPS**0.5
+    with torch.autocast("cpu", torch.bfloat16):
+        coarse = convolve(x, weight, None)
+    assert coarse.dtype == torch.bfloat16
+    torch.testing.assert_close(coarse.float(), convolve(x, weight, None), atol=0.05, rtol=0.01)
+
+
 @pytest.mark.parametrize("control_units", [0, 5])
 def test_fcn_state_before_the_first_sample_is_endless_silence(control_units: int) -> None:
     torch.manual_seed(1)
