@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 
 import torch
 from torch import Tensor
@@ -13,6 +14,8 @@ from compression.perceptual import perceptual_losses
 COMPRESSION = 0.3
 HALVED = 0.5  # power: speech that is lowered by less is not lost
 SILENCED = 0.01  # all the same below
+SILENT = 1e-6  # power, where the input's is .01, of a target that counts as silence
+QUIETEST = 1e-3  # noise alone that is lowered further is not told to be
 RESOLUTIONS = ((512, 256), (256, 128))  # window and hop
 
 
@@ -44,6 +47,12 @@ def attenuation(estimate: Tensor, noisy: Tensor, clean: Tensor) -> Tensor:
     return (lowered.clamp(min=0) * counted).sum(1) / counted.sum(1).clamp(min=1)
 
 
+def loudness_left(estimate: Tensor, noisy: Tensor) -> Tensor:
+    """Level of noise alone after, over that before, in bel above the lowest that is asked for (-30 dB): ``[batch]``."""
+    after, before = (x.square().mean(1) + 1e-10 for x in (estimate, noisy))
+    return torch.log10(after / before + QUIETEST) - math.log10(QUIETEST)
+
+
 def frame_powers(x: Tensor) -> Tensor:
     """Power ``[batch, frames]`` of each 20 ms."""
     return x.unfold(1, FRAME, FRAME).square().mean(2)
@@ -66,12 +75,14 @@ class LossWeights:
         disturbance: Of the loudness disturbance, in units of raw PESQ.
         intelligibility: Of 1 less the correlation of envelopes.
         attenuation: Of speech that stands out of the noise and is lowered, in bel.
+        speechless: Of what is left of noise where nobody speaks, in bel.
     """
 
     sdr: float = 1.0
     disturbance: float = 0.0
     intelligibility: float = 0.0
     attenuation: float = 0.0
+    speechless: float = 0.0
 
 
 DEFAULT_WEIGHTS = LossWeights()
@@ -118,10 +129,13 @@ def enhancement_loss(
 
 
 def _heard(estimate: Tensor, noisy: Tensor, clean: Tensor, targets: list[tuple[float, Tensor]], weights: LossWeights) -> Tensor:
-    """The terms that need speech: a sum over the examples that have some, over the number of all."""
-    audible = clean.square().mean(1) > 1e-6
+    """The terms that need speech, and the one for noise alone: sums over the examples that have it, over the number of all."""
+    audible = clean.square().mean(1) > SILENT
+    total = estimate.new_zeros(())
+    if weights.speechless and not audible.all():
+        total = total + weights.speechless * loudness_left(estimate[~audible], noisy[~audible]).sum() / len(estimate)
     if not audible.any():
-        return estimate.new_zeros(())
+        return total
     # cut out, not masked afterwards: what is not defined for silence would still have a gradient that is none
     rows = estimate[audible]
     heard = torch.zeros(len(rows), device=rows.device)
@@ -132,4 +146,4 @@ def _heard(estimate: Tensor, noisy: Tensor, clean: Tensor, targets: list[tuple[f
         heard = heard + weights.disturbance * disturbance + weights.intelligibility * unintelligible
     if weights.attenuation:
         heard = heard + weights.attenuation * attenuation(rows, noisy[audible], clean[audible])
-    return heard.sum() / len(estimate)
+    return total + heard.sum() / len(estimate)

@@ -137,7 +137,18 @@ def test_neither_pauses_nor_frames_in_which_noise_prevails_are_speech_that_was_l
     assert attenuation(torch.zeros_like(clean), clean, clean).min() > 1.6
 
 
-HEARD = LossWeights(sdr=4.0, disturbance=1.0, intelligibility=8.0, attenuation=4.0)
+@pytest.mark.parametrize(("lowered_db", "told"), [(0, 3.0), (10, 2.0), (20, 1.04), (60, 0.0)])
+def test_noise_alone_costs_what_is_left_of_it(lowered_db: int, told: float) -> None:
+    clean, noise = signals(2)
+    clean = torch.stack([torch.zeros_like(clean[0]), clean[1]])
+    estimate = clean + 10 ** (-lowered_db / 20) * noise
+    weighted, without = (
+        enhancement_loss(estimate, clean + noise, clean, LossWeights(sdr=0, speechless=weight)).item() for weight in (2.0, 0.0)
+    )
+    assert weighted - without == pytest.approx(told, abs=0.01)
+
+
+HEARD = LossWeights(sdr=4.0, disturbance=1.0, intelligibility=8.0, attenuation=4.0, speechless=4.0)
 
 
 @pytest.mark.parametrize("weights", [LossWeights(), HEARD])
