@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from compression.export_crn import as_array
-from compression.graph import Graph
+from compression.graph import Graph, as_array
 from models.adaptation import FAINTEST, FIRST, LONGEST, MEANS, ONSET, RATES, REFERENCE, SILENCE, Adaptation
 
 

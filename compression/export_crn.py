@@ -12,16 +12,10 @@ import numpy.typing as npt
 from torch import Tensor, nn
 
 from compression.export_transforms import Transforms
-from compression.graph import Graph
+from compression.graph import Graph, as_array
 from models.crn import COMPRESSION, EPSILON, Crn, DecoderLayer, FrequencyConv, FullbandLayer, SubbandLayer
 
 Array = npt.NDArray[np.float32]
-
-
-def as_array(tensor: object) -> Array:
-    """A parameter or buffer as float32."""
-    assert isinstance(tensor, Tensor)
-    return np.asarray(tensor.detach().cpu().numpy(), dtype=np.float32)
 
 
 def bias_of(layer: nn.Module, norm: nn.BatchNorm1d) -> Array:

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from compression.export_adaptation import AdaptationGraph
-from compression.export_crn import as_array
-from compression.graph import Graph
+from compression.graph import Graph, as_array
 from models.fcn import INPUT_SCALE, SLOPE, TAPS, Fcn
 
 

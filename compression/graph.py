@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 import onnx
 from onnx import TensorProto, helper, numpy_helper
+from torch import Tensor
 
 OPSET = 17
 IR_VERSION = 8
@@ -123,3 +124,9 @@ class Graph:
         helper.set_model_props(model, metadata)
         onnx.checker.check_model(model, full_check=True)
         return model
+
+
+def as_array(tensor: object) -> npt.NDArray[np.float32]:
+    """A parameter or buffer as float32."""
+    assert isinstance(tensor, Tensor)
+    return np.asarray(tensor.detach().cpu().numpy(), dtype=np.float32)
