@@ -102,8 +102,8 @@ def enhancement_loss(
 
     The spectral part is the squared error of the compressed magnitude and of the compressed complex spectrum, weighted
     as in GTCRN (ICASSP 2024), at a level normalised by the noisy input so that quiet recordings count as much as loud
-    ones. The other terms are left out where the target is silence. The ratio is not the scale-invariant one: a network
-    trained on that lowers the level of all it hears, and no measure that ignores levels says so.
+    ones. Where the target is silence, what is left of the noise takes the place of the other terms. The ratio is not the
+    scale-invariant one: a network trained on that lowers the level of all it hears, and no measure that ignores levels says so.
 
     Args:
         estimate: Output of the network that learns.

@@ -92,10 +92,10 @@ class Adaptation(nn.Module):
         """
         state = {name: first.new_zeros(1, size) for name, size in self.state_sizes.items()}
         state |= {"count": state["count"] + FIRST, "loudness": state["loudness"] + 1, "bounds": state["bounds"] + 1}
-        first = first.expand(-1, -1, self.hop)
-        heard = self.hear(first.new_zeros(1, self.hop), state)
-        state["units"] = self.listen(first, heard, state)[1]["units"]
-        return self.listen(first, heard, state)[0], list(state.values())
+        first = first.expand(-1, -1, 2 * self.hop)  # units have settled after one hop, controls after another
+        controls, following = self.listen(first, self.hear(first.new_zeros(1, 2 * self.hop), state), state)
+        state["units"] = following["units"]
+        return [(gain[..., 1:], shift[..., 1:]) for gain, shift in controls], list(state.values())
 
     def hear(self, audio: Tensor, state: dict[str, Tensor]) -> Heard:
         """Levels of audio ``[batch, samples]``.
