@@ -129,7 +129,9 @@ def train(
 
 
 def export(
-    source: Annotated[Path, typer.Argument(metavar="CHECKPOINT", help="Made by `quietwire train`, such as runs/crn/best.pt.")],
+    source: Annotated[
+        Path, typer.Argument(metavar="CHECKPOINT", help="Made by `quietwire train`, such as runs/crn/polished.pt.")
+    ],
     zoo: ZooOption = SHIPPED,
 ) -> None:
     """Write a checkpoint's averaged network as the variant `original`, checked against torch."""

@@ -113,7 +113,7 @@ class Corpus:
         Raises:
             CorpusError: There is no audio in it, or a file cannot be decoded.
         """
-        files = find_audio(folder)
+        files = sorted(find_audio(folder), key=lambda path: (path.parent, path.name))  # a folder's own before its subfolders'
         samples, counts = read_folder(folder, files, cache)
         groups: dict[Path, int] = {}
         for path, count in zip(files, counts, strict=True):

@@ -57,16 +57,18 @@ def polish(
     network, content = load_network(trained), load_checkpoint(trained)
     ready = dataclasses.replace(recipe, training=settings)
     known = json.dumps([fingerprint(network), dataclasses.asdict(settings), dataclasses.asdict(recipe.mixing)])
+    target = trained.with_name("polished.pt")
+    target.unlink(missing_ok=True)  # until this one is done there is none; one of a former network would be taken for it
     folder = trained.parent / f"polish-{hashlib.sha256(known.encode()).hexdigest()[:8]}"
     trainer = Trainer(ready, *batches, folder, device, network=fine_tunable(network, {}), mixers=mixers)
     if not trainer.run(budget_seconds):
         return None
     before = validate(network.to(device), Aimed(batches[1], settings.kept), settings.validation_batches, settings.loss_weights)
     best, shaped = load_checkpoint(folder / "best.pt"), fine_tunable(network, {})
+    losses = f"validation loss {before['loss']:.4f} → {best['best']:.4f}"
     if best["best"] >= before["loss"]:
-        say(f"the polish made nothing better: validation loss {before['loss']:.4f} → {best['best']:.4f}")
+        say(f"the polish made nothing better: {losses}; {trained} is to be exported")
         return None
-    say(f"polished: validation loss {before['loss']:.4f} → {best['best']:.4f}")
     shaped.load_state_dict(best["average"])
     ordinary = unfold_normalisation(settled(shaped, half=False), network)
     content |= {
@@ -78,6 +80,6 @@ def polish(
         "hours": content["hours"] + best["hours"],
         "best": best["best"],
     }
-    target = trained.with_name("polished.pt")
     save_checkpoint(target, content)
+    say(f"polished: {losses}; {target} is to be exported")
     return target

@@ -171,8 +171,7 @@ def _train(shop: Workshop, stage: Stage, network: StreamingNetwork, folder: Path
     recipe = Recipe({"family": network.family, **network.hyperparameters()}, stage.training, shop.mixing)
     batches = shop.lessons(stage.training)
     trainer = Trainer(recipe, batches, shop.valid, folder, CPU, network=network, mixers=shop.mixers)
-    trainer.run(shop.deadline - time.monotonic())
-    if trainer.step < stage.training.steps:
+    if not trainer.run(shop.deadline - time.monotonic()):
         raise StoppedError(f"stopped in {stage.name} after {trainer.step} of {stage.training.steps} steps")
     return {"steps": trainer.step, "hours_of_mixtures": round(trainer.hours, 2)}
 

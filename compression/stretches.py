@@ -8,56 +8,42 @@ a step are at different places of their examples: of four stretches a fourth of 
 
 from __future__ import annotations
 
-import dataclasses
+from collections import deque
+from collections.abc import Iterator
 
 import torch
 from torch import Tensor
 from torch.nn import functional
 
-from compression.batches import Batch, Batches
+from compression.batches import Batch
 from models.network import StreamingNetwork
 
 
-@dataclasses.dataclass(frozen=True)
-class Stretched:
+def stretched(whole: Iterator[Batch], first: int, stretches: int, hop: int, delay: int) -> Iterator[Batch]:
     """Batches of stretches, made of batches of whole examples.
 
     A row also holds the ``delay`` samples before its stretch, so that what the network hears, its last samples, and what the
     output is compared with, its first ones, can both be cut out of it.
 
-    Attributes:
-        whole: Batches of the examples that begin at one step.
+    Args:
+        whole: Batches of the examples that begin at each step, from ``stretches - 1`` steps before the first one on.
+        first: Step of the first batch of stretches.
         stretches: Of an example, and so groups of rows of a step.
         hop: Samples of the network's step. A stretch is a whole number of them; what is over is left out at the example's end.
         delay: Samples by which the network's output lags behind its input.
     """
-
-    whole: Batches
-    stretches: int
-    hop: int
-    delay: int
-    recent: dict[tuple[int, int], Batch] = dataclasses.field(default_factory=dict, compare=False, repr=False)
-
-    def __call__(self, seed: int, index: int) -> Batch:
-        over = [key for key in self.recent if key[0] != seed or not index - self.stretches < key[1] <= index]
-        for key in over:
-            del self.recent[key]
+    recent: deque[Batch] = deque(maxlen=stretches)
+    for step, examples in enumerate(whole, first - stretches + 1):
+        recent.append(examples)
+        if step < first:
+            continue
+        length = examples[0].shape[1] // (stretches * hop) * hop
         groups = []
-        for group in range(self.stretches):
-            behind = (index - group) % self.stretches
-            groups.append(self._cut(self._examples(seed, index - behind), behind))
-        return tuple(torch.cat(rows) for rows in zip(*groups, strict=True))
-
-    def _examples(self, seed: int, begun: int) -> Batch:
-        """Those that began at a step."""
-        if (seed, begun) not in self.recent:
-            self.recent[seed, begun] = self.whole(seed, begun)
-        return self.recent[seed, begun]
-
-    def _cut(self, examples: Batch, behind: int) -> Batch:
-        length = examples[0].shape[1] // (self.stretches * self.hop) * self.hop
-        place = slice(behind * length, (behind + 1) * length + self.delay)
-        return tuple(functional.pad(audio, (self.delay, 0))[:, place] for audio in examples)
+        for group in range(stretches):
+            behind = (step - group) % stretches
+            place = slice(behind * length, (behind + 1) * length + delay)
+            groups.append(tuple(functional.pad(audio, (delay, 0))[:, place] for audio in recent[-1 - behind]))
+        yield tuple(torch.cat(rows) for rows in zip(*groups, strict=True))
 
 
 class Listener:
@@ -76,7 +62,7 @@ class Listener:
 
         Args:
             network: It.
-            batch: Of the recipe's examples, or from ``Stretched``.
+            batch: Of the recipe's examples, or from ``stretched``.
             step: Index of the batch, one more than at the call before.
         """
         if self.stretches == 1:

@@ -20,12 +20,12 @@ from compression.errors import CheckpointError
 from compression.losses import DEFAULT_WEIGHTS, LossWeights, enhancement_loss, si_sdr
 from compression.optimizer import Optimizers
 from compression.recipe import LOSS_ENTRIES, Recipe, TrainingSettings
-from compression.stretches import Listener, Stretched
+from compression.stretches import Listener, stretched
 from compression.telling import Progress, say
 from models.network import StreamingNetwork
 
 VALIDATION_SEED = 7
-LOSS_DEFAULTS = {name: getattr(TrainingSettings(), name) for name in LOSS_ENTRIES}
+VALIDATION_DEFAULTS = {name: getattr(TrainingSettings(), name) for name in (*LOSS_ENTRIES, "validation_batches")}
 
 
 def learning_rate(settings: TrainingSettings, step: int) -> float:
@@ -83,15 +83,13 @@ class Trainer:
         mixers: int = 0,
     ) -> None:
         self.settings, self.folder, self.device, self.mixers = recipe.training, folder, device, mixers
-        self.valid, aimed = Aimed(valid, self.settings.kept), Aimed(train, self.settings.kept)
+        self.valid, self.train = Aimed(valid, self.settings.kept), Aimed(train, self.settings.kept)
         torch.manual_seed(self.settings.seed)
         self.hyperparameters = recipe.network
         start = recipe.build() if network is None else network
         self.network = copy.deepcopy(start).to(device)
         self.average = copy.deepcopy(start).to(device)  # once on a device, a parametrized network cannot be copied
-        stretches = self.settings.stretches
-        self.train = Stretched(aimed, stretches, start.hop, start.delay) if stretches > 1 else aimed
-        self.listen = Listener(stretches)
+        self.listen = Listener(self.settings.stretches)
         self.optimizer = Optimizers(self.network, self.settings.learning_rate, self.settings.weight_decay, self.settings.soap)
         self.step, self.hours, self.best = 0, 0.0, float("inf")
         self.left_out = 0  # steps whose gradient was not finite, since this run was opened
@@ -120,9 +118,9 @@ class Trainer:
         self.step, self.hours, self.best = content["step"], content["hours"], content["best"]
         state = content.get("state")
         self.listen.state = None if state is None else state.to(self.device)
-        former = {name: content["settings"].get(name, default) for name, default in LOSS_DEFAULTS.items()}
-        if former != {name: getattr(self.settings, name) for name in LOSS_DEFAULTS}:
-            self.best = float("inf")  # of another loss: it says nothing about this one
+        former = {name: content["settings"].get(name, default) for name, default in VALIDATION_DEFAULTS.items()}
+        if former != {name: getattr(self.settings, name) for name in VALIDATION_DEFAULTS}:
+            self.best = float("inf")  # of another loss, or over other mixtures: it says nothing about this one
 
     def content(self) -> dict[str, Any]:
         """What a checkpoint holds."""
@@ -145,7 +143,7 @@ class Trainer:
             Whether all is done and nobody asked to stop.
         """
         progress = Progress(self.settings, self.step)
-        batches = series(self.train, self.settings.seed, range(self.step, self.settings.steps), self.mixers)
+        batches = self._batches()
         with _stop_on_sigint() as stopped:
             while self.step < self.settings.steps and not stopped() and progress.elapsed < budget_seconds:
                 loss = self._step(next(batches))
@@ -155,6 +153,14 @@ class Trainer:
             asked = stopped()
         save_checkpoint(self.folder / "checkpoint.pt", self.content())
         return self.step >= self.settings.steps and not asked
+
+    def _batches(self) -> Iterator[Batch]:
+        stretches, network = self.settings.stretches, self.network
+        begins = range(self.step - stretches + 1, self.settings.steps)
+        examples = series(self.train, self.settings.seed, begins, self.mixers)
+        if stretches == 1:
+            return examples
+        return stretched(examples, self.step, stretches, network.hop, network.delay)
 
     def _step(self, batch: Batch) -> float:
         self.optimizer.set_learning_rate(learning_rate(self.settings, self.step))

@@ -190,10 +190,10 @@ class Crn(StreamingNetwork):
 
     @classmethod
     def macs_of(cls, config: CrnConfig) -> int:
-        """``macs_per_second`` of a network of these widths."""
+        """``macs_per_second`` of a network of these widths, both transforms counted in full; graphs halve them by symmetry."""
         wide, channels = config.subband_channels, config.channels
         high, low, per_band = 2 * config.subbands, config.subbands, 2 * config.bins_per_band
-        macs = 2 * (2 * config.hop) ** 2  # the two transforms, as matrix products
+        macs = 2 * (2 * config.hop) ** 2  # as matrix products
         macs += high * 3 * per_band * channels + config.depth * high * 3 * channels * channels
         macs += low * 4 * channels * wide + low * wide * 2 * channels
         for units in config.subband_units:

@@ -1,63 +1,31 @@
-"""`quietwire compress` from end to end: variants and cards, skipping and resuming, and what is refused before any training."""
+"""`quietwire compress` from end to end: variants and cards, and what is refused before any training."""
 
-import json
-import signal
 from functools import partial
 from pathlib import Path
 
 import pytest
 
-from compression.batches import Batch
 from compression.checkpoint import load_checkpoint, load_network
-from compression.errors import CheckpointError, CompressionError, RecipeError
+from compression.errors import CompressionError, RecipeError
 from compression.export import export
-from compression.train import Trainer
 from models.card import load_card
 from models.zoo import load_zoo
 
 from . import compression_command
-from .compression_command import write
+from .compression_command import SETTINGS, TRAINING, times, write
 from .untrained import checkpoint
 
-TRAINING = (
-    "seed = 2\nsteps = 2\ncooldown = 1\nwarmup = 1\nbatch = 2\nseconds = 0.25\nvalidate_every = 2\nvalidation_batches = 1\n"
-)
-SETTINGS = f"""
-[pruning]
-rounds = 2
-macs_ratio = 0.6
-parameters_ratio = 0.6
-importance_batches = 2
-[pruning.training]
-{TRAINING}
-[pruning.final]
-{TRAINING}
-[quantization]
-budget = 0.3
-combined_budget = 0.14
-sensitivity_seconds = 0.5
-[quantization.training]
-{TRAINING}
-"""
 MADE = ("pruned", "quantized", "combined")
-
-
-def settings(folder: Path, text: str = SETTINGS) -> Path:
-    return write(folder, text)
 
 
 call = partial(compression_command.call, "compress")
 succeed = partial(compression_command.succeed, "compress")
 
 
-def times(folder: Path) -> dict[Path, int]:
-    return {path: path.stat().st_mtime_ns for path in folder.rglob("*") if path.is_file()}
-
-
 @pytest.mark.parametrize("family", ["crn", "fcn"])
 def test_three_variants_with_honest_cards_and_nothing_done_twice(family: str, recordings: Path, tmp_path: Path) -> None:
     source, macs_ratio = checkpoint(tmp_path, family), {"crn": 0.85, "fcn": 0.6}[family]
-    settings(tmp_path, SETTINGS.replace("macs_ratio = 0.6", f"macs_ratio = {macs_ratio}"))
+    write(tmp_path, SETTINGS.replace("macs_ratio = 0.6", f"macs_ratio = {macs_ratio}"))
     said = succeed(recordings, tmp_path, source)
     zoo = load_zoo(tmp_path / "zoo")
     assert set(zoo.names) == {f"{family}/{name}" for name in ("original", *MADE)}
@@ -92,7 +60,7 @@ def test_three_variants_with_honest_cards_and_nothing_done_twice(family: str, re
 def test_a_polish_trains_the_pruned_network_further_in_full_precision(family: str, recordings: Path, tmp_path: Path) -> None:
     ratio = {"crn": 0.85, "fcn": 0.6}[family]
     text = SETTINGS.replace("macs_ratio = 0.6", f"macs_ratio = {ratio}")
-    settings(tmp_path, text.replace("[quantization]\n", f"[pruning.polish]\n{TRAINING}[quantization]\n"))
+    write(tmp_path, text.replace("[quantization]\n", f"[pruning.polish]\n{TRAINING}[quantization]\n"))
     succeed(recordings, tmp_path, checkpoint(tmp_path, family), "--only", "pruned")
     card = load_card(tmp_path / f"zoo/{family}/pruned.json")
     stages_done = card.compression["stages"]
@@ -105,7 +73,7 @@ def test_a_polish_trains_the_pruned_network_further_in_full_precision(family: st
 
 
 def test_tensors_of_the_quantized_network_have_few_values(recordings: Path, tmp_path: Path) -> None:
-    settings(tmp_path)
+    write(tmp_path)
     source = checkpoint(tmp_path, "fcn")
     succeed(recordings, tmp_path, source, "--only", "quantized")
     assert not (tmp_path / "run/pruned").exists()
@@ -119,47 +87,9 @@ def test_tensors_of_the_quantized_network_have_few_values(recordings: Path, tmp_
         assert len(table) <= 2 ** bits[name]
 
 
-@pytest.mark.parametrize(("family", "stage"), [("fcn", "pruned/round-2"), ("fcn", "combined"), ("crn", "quantized")])
-def test_a_stopped_stage_goes_on_and_ends_as_if_it_had_never_stopped(
-    family: str, stage: str, recordings: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    variant = stage.split("/")[0]
-    files = []
-    for name in ("whole", "cut"):
-        folder = tmp_path / name
-        folder.mkdir()
-        settings(folder, SETTINGS.replace("macs_ratio = 0.6", "macs_ratio = 0.85"))
-        source = checkpoint(folder, family)
-        if name == "cut":
-            with monkeypatch.context() as patch:
-                patch.setattr(Trainer, "_step", interrupted(folder / "run" / stage))
-                stopped = succeed(recordings, folder, source, "--only", variant)
-            assert stopped.stdout == f"stopped in {stage} after 1 of 2 steps; the same command goes on\n"
-            assert not (folder / f"zoo/{family}/{variant}.onnx").exists()
-            kept = times(folder / "run/pruned/round-1")
-            plan = json.loads((folder / "run" / stage / "stage.json").read_text())["plan"]
-        succeed(recordings, folder, source, "--only", variant)
-        files.append((folder / f"zoo/{family}/{variant}.onnx").read_bytes())
-    assert times(tmp_path / "cut/run/pruned/round-1") == kept
-    assert json.loads((tmp_path / "cut/run" / stage / "stage.json").read_text())["plan"] == plan
-    assert files[0] == files[1]
-
-
-def interrupted(folder: Path):
-    """A training step that comes with Ctrl-C in one folder."""
-    step = Trainer._step
-
-    def stopped(trainer: Trainer, batch: Batch) -> float:
-        if trainer.folder == folder:
-            signal.raise_signal(signal.SIGINT)
-        return step(trainer, batch)
-
-    return stopped
-
-
 def test_whole_recurrent_layers_go_first_where_the_settings_say_how_many_stay(recordings: Path, tmp_path: Path) -> None:
     source = checkpoint(tmp_path, "crn", subband_units=[8, 8, 8], fullband_units=[12, 12, 12])
-    settings(tmp_path, SETTINGS.replace("rounds = 2", "rounds = 1\nlayers = 4").replace("macs_ratio = 0.6", "macs_ratio = 0.9"))
+    write(tmp_path, SETTINGS.replace("rounds = 2", "rounds = 1\nlayers = 4").replace("macs_ratio = 0.6", "macs_ratio = 0.9"))
     succeed(recordings, tmp_path, source, "--only", "pruned")
     made = load_card(tmp_path / "zoo/crn/pruned.json").compression
     assert [stage["stage"] for stage in made["stages"]] == ["pruned/layers", "pruned/round-1", "pruned/final"]
@@ -168,7 +98,7 @@ def test_whole_recurrent_layers_go_first_where_the_settings_say_how_many_stay(re
 
 
 def test_the_training_of_a_pruned_network_goes_on_from_its_checkpoint(recordings: Path, tmp_path: Path) -> None:
-    settings(tmp_path)
+    write(tmp_path)
     source = checkpoint(tmp_path, "fcn")
     succeed(recordings, tmp_path, source, "--only", "pruned")
     kept = tmp_path / "kept.pt"
@@ -189,42 +119,8 @@ def test_the_training_of_a_pruned_network_goes_on_from_its_checkpoint(recordings
         succeed(recordings, tmp_path, source, "--pruned-from", other, "--run", tmp_path / "third")
 
 
-def test_no_time_means_no_work_and_no_error(recordings: Path, tmp_path: Path) -> None:
-    settings(tmp_path)
-    result = succeed(recordings, tmp_path, checkpoint(tmp_path, "fcn"), "--minutes", 0)
-    assert result.stdout == "stopped before pruned/round-1; the same command goes on\n"
-    assert not (tmp_path / "run").exists()
-
-
-def test_a_run_of_another_original_or_of_other_settings_is_refused(recordings: Path, tmp_path: Path) -> None:
-    settings(tmp_path)
-    first, second = (checkpoint(tmp_path, "fcn", seed) for seed in (1, 2))
-    succeed(recordings, tmp_path, first, "--only", "quantized")
-    kept = times(tmp_path / "run")
-    with pytest.raises(CompressionError, match=r"fcn/original\.onnx is not of this checkpoint"):
-        succeed(recordings, tmp_path, second, "--only", "quantized")
-    with pytest.raises(CompressionError, match="run/quantized was made from another network"):
-        succeed(recordings, tmp_path, second, "--only", "quantized", "--zoo", tmp_path / "b")
-    settings(tmp_path, SETTINGS.replace("\nbudget = 0.3", "\nbudget = 0.29"))
-    with pytest.raises(CompressionError, match=r"run/quantized was made with another quantization\.share"):
-        succeed(recordings, tmp_path, first, "--only", "quantized")
-    assert times(tmp_path / "run") == kept
-
-
-def test_damaged_files_of_a_run_are_refused_by_name(recordings: Path, tmp_path: Path) -> None:
-    settings(tmp_path)
-    source, folder = checkpoint(tmp_path, "fcn"), tmp_path / "run/quantized"
-    succeed(recordings, tmp_path, source, "--only", "quantized")
-    (folder / "checkpoint.pt").write_bytes(source.read_bytes())
-    with pytest.raises(CheckpointError, match=r"checkpoint\.pt does not fit the plan beside it: remove the folder .*quantized"):
-        succeed(recordings, tmp_path, source, "--only", "quantized")
-    (folder / "stage.json").write_text("{")
-    with pytest.raises(CompressionError, match=r"stage\.json is damaged: remove the folder .*quantized"):
-        succeed(recordings, tmp_path, source, "--only", "quantized")
-
-
 def test_an_evaluated_card_is_not_overwritten(recordings: Path, tmp_path: Path) -> None:
-    settings(tmp_path)
+    write(tmp_path)
     source = checkpoint(tmp_path, "fcn")
     export(load_network(source), "original", tmp_path / "zoo", {"steps": 7}, {})
     succeed(recordings, tmp_path, source, "--only", "quantized")
@@ -242,7 +138,7 @@ def test_what_cannot_be_reached_is_refused_before_any_training(recordings: Path,
         ("\nbudget = 0.3", "\nbudget = 0.01", "^budget in .quantization. is too small .* the smallest plan needs"),
         ("combined_budget = 0.14", "combined_budget = 0.02", "^combined_budget in .quantization. is too small"),
     ]:
-        settings(tmp_path, SETTINGS.replace(former, now))
+        write(tmp_path, SETTINGS.replace(former, now))
         with pytest.raises(RecipeError, match=message) as caught:
             succeed(recordings, tmp_path, source)
         assert "\n" not in str(caught.value)
@@ -250,5 +146,5 @@ def test_what_cannot_be_reached_is_refused_before_any_training(recordings: Path,
 
 
 def test_an_unknown_variant_is_a_usage_error(recordings: Path, tmp_path: Path) -> None:
-    settings(tmp_path)
+    write(tmp_path)
     assert call(recordings, tmp_path, tmp_path / "a.pt", "--only", "pruned,small").exit_code == 2

@@ -122,6 +122,8 @@ def test_a_recipe_with_a_polish_ends_with_a_network_that_can_be_trained_on(folde
     assert load_checkpoint(tmp_path / "longer/checkpoint.pt")["step"] == polished["step"] + 1
 
     recipe.write_text(recipe.read_text().replace("seed = 4", "seed = 5"))
+    succeed(*command, "--minutes", 1e-9)
+    assert not (run / "polished.pt").exists()  # what was there is not by these numbers
     succeed(*command)
     assert len(list(run.glob("polish-*"))) == 2  # with other numbers it begins anew
 

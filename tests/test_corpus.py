@@ -71,6 +71,17 @@ def test_groups_are_speakers_or_files(tmp_path: Path) -> None:
     assert by_file.hours == pytest.approx(4 / 3600)
 
 
+def test_a_speaker_s_recordings_lie_together_where_folders_hold_folders(tmp_path: Path) -> None:
+    for name, level in {"anna/1.wav": 0.1, "anna/bert/1.wav": 0.2, "anna/carl/1.wav": 0.3, "anna/z.wav": 0.1}.items():
+        save(tmp_path / name, np.full(16000, level, dtype=np.float32))
+    corpus = Corpus.load(tmp_path, CPU, by_folder=True)
+    levels = corpus.cut(torch.arange(len(corpus.samples)))
+    voices = [levels[start : start + length] for start, length in zip(corpus.starts, corpus.lengths, strict=True)]
+    assert [len(voice) for voice in voices] == [32000, 16000, 16000]
+    for voice, level in zip(voices, (0.1, 0.2, 0.3), strict=True):
+        assert (voice - level).abs().max() < 1e-4
+
+
 def test_windows_stay_in_their_group_and_repeat_a_short_one() -> None:
     windows = (ramps([5, 60]).windows(200, 20, torch.Generator().manual_seed(1)) * 32768).round().long()
     group, position = windows // 100, windows % 100

@@ -6,7 +6,7 @@ import torch
 from compression.batches import Aimed
 from compression.losses import LossWeights, attenuation, compressed_spectrum, enhancement_loss, si_sdr
 from compression.residual import Residual, beside_speech
-from compression.stretches import Stretched
+from compression.stretches import stretched
 
 
 def signals(batch: int = 3, samples: int = 8000) -> tuple[torch.Tensor, torch.Tensor]:
@@ -106,7 +106,7 @@ def test_a_stretch_without_speech_keeps_what_the_whole_example_gives_it() -> Non
     speech = torch.cat([0.003 * clean[:, :half], clean[:, half : 2 * half]], 1)
     noisy = speech + noise[:, : 2 * half]
     whole = Aimed(lambda seed, index: (noisy, speech), Residual(0.1, 0.0))
-    heard, _, wanted = Stretched(whole, 2, 160, 0)(0, 0)
+    heard, _, wanted = next(stretched((whole(0, index) for index in (-1, 0)), 0, 2, 160, 0))
     fresh = slice(0, len(clean))
     assert torch.equal(heard[fresh], noisy[:, :half])
     torch.testing.assert_close(wanted[fresh, : half - 960], speech[:, : half - 960])  # a pause: none of the noise

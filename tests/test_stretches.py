@@ -6,10 +6,11 @@ from pathlib import Path
 import pytest
 import torch
 
+from compression.batches import Batch, Batches
 from compression.checkpoint import compact, load_checkpoint
 from compression.mixing import MixingSettings
 from compression.recipe import Recipe, TrainingSettings, build_network
-from compression.stretches import Listener, Stretched
+from compression.stretches import Listener, stretched
 from compression.train import Trainer
 
 SMALL = {"family": "crn", "channels": 4, "subband_channels": 4, "subband_units": [4], "fullband_units": [4], "depth": 1}
@@ -23,11 +24,19 @@ def examples(seed: int, index: int) -> tuple[torch.Tensor, torch.Tensor]:
     return clean + 0.1 * torch.randn(2, 2 * STRETCH, generator=generator), clean
 
 
+def stretches_of(whole: Batches, steps: range, stretches: int, hop: int, delay: int, seed: int = 0) -> list[Batch]:
+    return list(
+        stretched(
+            (whole(seed, index) for index in range(steps[0] - stretches + 1, steps[-1] + 1)), steps[0], stretches, hop, delay
+        )
+    )
+
+
 def test_half_of_the_rows_begin_at_a_step_and_the_others_go_on() -> None:
-    batches, delay = Stretched(examples, 2, 160, 120), 120
-    for step in (6, 7):
+    delay = 120
+    for step, batch in zip((6, 7), stretches_of(examples, range(6, 8), 2, 160, delay, seed=3), strict=True):
         begun, going = (slice(0, 2), slice(2, 4)) if step % 2 == 0 else (slice(2, 4), slice(0, 2))
-        for kind, rows in enumerate(batches(3, step)):
+        for kind, rows in enumerate(batch):
             assert rows.shape == (4, STRETCH + delay)
             assert torch.equal(rows[begun, delay:], examples(3, step)[kind][:, :STRETCH])
             assert not rows[begun, :delay].any()
@@ -38,11 +47,11 @@ def test_half_of_the_rows_begin_at_a_step_and_the_others_go_on() -> None:
 def test_stretches_are_heard_as_the_whole_example_is(network: dict[str, object]) -> None:
     torch.manual_seed(1)
     built = build_network(network).eval()
-    batches, listen = Stretched(examples, 2, built.hop, built.delay), Listener(2)
+    batches, listen = stretches_of(examples, range(6), 2, built.hop, built.delay), Listener(2)
     heard, wanted = [], []
     with torch.no_grad():
         for step in range(6):
-            estimate, (_, clean) = listen(built, batches(0, step), step)
+            estimate, (_, clean) = listen(built, batches[step], step)
             heard.append(estimate)
             wanted.append(clean)
         for begun in (2, 3):
@@ -54,22 +63,6 @@ def test_stretches_are_heard_as_the_whole_example_is(network: dict[str, object])
             assert together[:, built.delay :] == pytest.approx(built(noisy)[:, :samples].numpy(), abs=1e-5)
             aligned = torch.cat([wanted[begun][rows], wanted[begun + 1][rows]], 1)
             assert torch.equal(aligned[:, built.delay :], clean[:, :samples])
-
-
-@pytest.mark.parametrize("stretches", [2, 3, 4])
-@pytest.mark.parametrize("first", [0, 5, 57710])
-def test_whole_examples_are_made_once(stretches: int, first: int) -> None:
-    made = []
-
-    def whole(seed: int, index: int) -> tuple[torch.Tensor]:
-        made.append(index)
-        return (torch.zeros(1, 480 * stretches),)
-
-    batches = Stretched(whole, stretches, 160, 160)
-    for step in range(first, first + 10):
-        batches(0, step)
-    assert sorted(made) == list(range(first - stretches + 1, first + 10))
-    assert len(batches.recent) == stretches
 
 
 def recipe(**numbers: object) -> Recipe:
@@ -102,6 +95,19 @@ def test_a_stopped_run_goes_on_within_its_examples(tmp_path: Path) -> None:
     assert compact(kept)["state"] is None
 
 
+@pytest.mark.filterwarnings("ignore:This DataLoader will create")  # on fewer cores than processes
+@pytest.mark.parametrize("mixers", [0, 1, 3])
+def test_whole_examples_are_made_once_however_many_processes_mix(tmp_path: Path, mixers: int) -> None:
+    def noted(seed: int, index: int) -> Batch:
+        with (tmp_path / "made.txt").open("a") as made:
+            made.write(f"{index}\n")
+        return (*examples(seed, index), torch.zeros(2, 2 * STRETCH))
+
+    trainer = Trainer(recipe(stretches=2), noted, examples, tmp_path / "run", torch.device("cpu"), mixers=mixers)
+    trainer.run()
+    assert sorted(map(int, (tmp_path / "made.txt").read_text().split())) == list(range(-1, 6))
+
+
 class Forgetful(Listener):
     def __call__(self, network, batch, step):
         self.state = None
@@ -116,7 +122,7 @@ def test_what_came_before_changes_what_is_learned(tmp_path: Path) -> None:
 
 
 def test_a_stretch_is_as_many_whole_hops_as_fit() -> None:
-    rows = Stretched(examples, 2, 256, 10)(0, 4)[0]
+    rows = stretches_of(examples, range(4, 5), 2, 256, 10)[0][0]
     assert rows.shape == (4, 18 * 256 + 10)
     assert torch.equal(rows[2:, 10:], examples(0, 3)[0][:, 18 * 256 : 36 * 256])
 

@@ -168,6 +168,13 @@ def test_a_new_run_goes_on_from_a_compact_checkpoint(tmp_path: Path) -> None:
     assert (tmp_path / "b/best.pt").exists()
 
 
+def test_the_best_so_far_counts_only_where_the_next_is_measured_alike(tmp_path: Path) -> None:
+    best = trained(tmp_path).best
+    assert Trainer(recipe(steps=STEPS + 1), batches, batches, tmp_path, CPU).best == best
+    assert Trainer(recipe(validation_batches=1), batches, batches, tmp_path, CPU).best == float("inf")
+    assert Trainer(recipe(sdr_weight=3.0), batches, batches, tmp_path, CPU).best == float("inf")
+
+
 def test_a_run_s_own_checkpoint_goes_before_the_one_to_begin_with(tmp_path: Path) -> None:
     trained(tmp_path / "a")
     trained(tmp_path / "b", draw=interrupted(2))
