@@ -21,7 +21,7 @@ class Inbox:
         idle_seconds: How long a client may say nothing.
 
     Attributes:
-        heard: When the newest message came, on the clock of ``time.perf_counter``.
+        heard: When the newest message came or was settled, on the clock of ``time.perf_counter``.
     """
 
     def __init__(self, transport: Transport, idle_seconds: float) -> None:
@@ -67,3 +67,4 @@ class Inbox:
     def settled(self) -> None:
         """The message that was taken has been handled."""
         self._taken = False
+        self.heard = time.perf_counter()  # a long one is taken in real time, in which a client may well wait for its output

@@ -168,7 +168,12 @@ class Runtime:
         return self.engine.lag < self.settings.max_lag_seconds and self.fits(variant, channels)
 
     def fits(self, variant: Variant, channels: int, instead_of: Live | None = None) -> bool:
-        """Whether another stream, or another variant for one that there is, would leave all others in time."""
+        """Whether another stream, or another variant for one that there is, would leave all others in time.
+
+        A variant that takes no more than the one before is no worse, whatever the load.
+        """
+        if instead_of is not None and self.capacity.cost(variant) <= self.capacity.cost(instead_of.variant):
+            return True
         others = [(stream.variant, stream.channels) for stream in self._streams if stream is not instead_of]
         return self.capacity.fits([*others, (variant, channels)])
 

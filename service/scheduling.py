@@ -11,7 +11,8 @@ from service.lane import Lane, Work
 MAX_ROWS = 32  # the gain of larger batches is spent before that, and latency grows
 MAX_HOPS = 8  # per lane and step, when a lane has more waiting
 EARLY_SECONDS = 0.05  # work whose deadline is further away than this is ahead of real time
-EARLY_ROWS = 4  # lanes that are ahead of real time get this many rows a tick, so they never hold up live ones
+EARLY_ROWS = 4  # lanes that are ahead of real time get this many rows a tick
+EARLY_HOPS = 1  # and, beside live ones, this many hops a row, as those wait until the whole tick is through
 LINGER_SECONDS = 0.003  # how long a busy engine lets work gather: a row of a batch costs half of one alone
 LINGER_LOAD = (0.15, 0.4)  # from which load on it waits at all, and from which that long
 SMOOTHING_SECONDS = 0.5
@@ -29,12 +30,13 @@ def take_due(ready: dict[Lane, None], now: float) -> list[list[Work]]:
     """
     urgent = heapq.nsmallest(4 * MAX_ROWS, ready, key=lambda lane: lane.jobs[0][1])
     batches: dict[tuple[Variant, int], list[Work]] = defaultdict(list)
-    early = 0
+    live, early = False, 0
     for lane in urgent:
         due = lane.jobs[0][1] < now + EARLY_SECONDS
+        live = live or due
         early += not due
         if due or early <= EARLY_ROWS:
-            work = lane.take(MAX_HOPS * lane.variant.hop)
+            work = lane.take((EARLY_HOPS if live and not due else MAX_HOPS) * lane.variant.hop)
             if not lane.jobs:
                 del ready[lane]
             batches[lane.variant, len(work.audio)].append(work)

@@ -76,6 +76,7 @@ class Session:
         self._waiting: list[Receipt] = []
         self._failure: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._seq = 0
+        self._metered = 0.0  # seconds of audio that are counted
         self._record: dict[str, Any] = {}
 
     async def run(self) -> None:
@@ -106,8 +107,6 @@ class Session:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
             self.meter()
-            seconds = self._stream.samples_in / self._parameters.sample_rate
-            self._runtime.metrics.audio_seconds.labels(self.variant.name).inc(seconds)
             self._record = reports.line(self._totals(), self._stream, self._parameters)
             self._stream.close()
 
@@ -122,9 +121,12 @@ class Session:
         return self._parameters.channels
 
     def meter(self) -> None:
-        """Charge the client for the audio so far; end the stream when that was more than it may send."""
+        """Count the audio so far, and charge the client for it; end the stream when that was more than it may send."""
+        seconds = self._stream.samples_in / self._parameters.sample_rate
+        self._runtime.metrics.audio_seconds.labels(self.variant.name).inc(seconds - self._metered)
+        self._metered = seconds
         try:
-            self._lease.charge(self._stream.samples_in / self._parameters.sample_rate)
+            self._lease.charge(seconds)
         except ServiceError as error:
             self.fail(error)
 
@@ -225,6 +227,7 @@ class Session:
             variant = self._runtime.variant(message.model or card.model, message.variant or card.variant)
             if variant is not self.variant and not self._runtime.fits(variant, self.channels, instead_of=self):
                 raise ServiceError("overloaded", f"The server has no room for a stream of {variant.name}: try again later.")
+        self.meter()  # what came before is the former variant's
         self._stream.configure(variant, message.attenuation_limit_db)
         self._send({"type": "configured", **self._facts()})
 

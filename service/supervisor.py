@@ -64,6 +64,7 @@ class Supervisor:
         self._rolling: deque[int] = deque()  # shares that are to get a new worker
         self._signals: list[int] = []
         self._count = 0
+        self._ended: list[tuple[int, bool]] = []  # numbers of workers whose counts are to be kept, and whether they died
         self._announced = self._stopping = False
 
     def run(self) -> None:
@@ -171,7 +172,8 @@ class Supervisor:
             if worker.pipe is not None:
                 worker.pipe.close()
         self._workers.remove(worker)
-        retire(self._folder, worker.job.number, died=worker.kill_at is None)
+        self._ended.append((worker.job.number, worker.kill_at is None))
+        self._keep_counts()
         if worker.kill_at is not None:
             return
         code = worker.process.exitcode or 0
@@ -187,6 +189,17 @@ class Supervisor:
         elif not worker.serves:
             log.error("the restart is given up: the other workers stay")
             self._rolling.clear()
+
+    def _keep_counts(self) -> None:
+        """Of workers that have ended; where the disk is full, when the next one ends."""
+        while self._ended:
+            number, died = self._ended[0]
+            try:
+                retire(self._folder, number, died)
+            except OSError as error:
+                log.error("the counts of a worker that has ended cannot be kept for now: %s", error.strerror)
+                return
+            del self._ended[0]
 
     def _start_due(self) -> None:
         for index in [index for index, at in self._due.items() if at <= time.monotonic()]:

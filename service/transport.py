@@ -50,6 +50,7 @@ class Transport(WebSocketsSansIOProtocol):
     _kept = b""  # bytes that have their turn later
     _amid_message = True  # whether the library has begun something that the next bytes may belong to
     _scheduled = False
+    _pongs = b""  # to a client that does not read
 
     @staticmethod
     def of(websocket: WebSocket) -> Transport:
@@ -178,6 +179,21 @@ class Transport(WebSocketsSansIOProtocol):
                 return
         self.frames = []
         self.listener(data)
+
+    def handle_ping(self) -> None:
+        """Called for each ping. A client that does not read gets the newest answers when it reads on (RFC 6455, 5.5.3)."""
+        answers = b"".join(self.conn.data_to_send())  # to all pings of this turn, and to a close behind them
+        if self.writable.is_set() or self.conn.close_rcvd is not None:
+            self.transport.write(answers)
+        elif answers:
+            self._pongs = answers
+
+    def resume_writing(self) -> None:
+        """Called when the client reads on."""
+        super().resume_writing()
+        answers, self._pongs = self._pongs, b""
+        if answers and not self.transport.is_closing():
+            self.transport.write(answers)
 
     def handle_parser_exception(self) -> None:
         """Called when the client's bytes cannot be taken as frames, and for all bytes after that."""

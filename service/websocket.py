@@ -34,8 +34,9 @@ async def _serve(websocket: WebSocket, runtime: Runtime) -> None:
         with runtime.quotas.lease(client, "streams") as lease:
             session = Session(websocket, runtime, parse_query(websocket.query_params), lease)
             await session.run()
-        code, reason = 1000, "end"
-        await _close(websocket, code, None)
+        reason = "end"
+        if await _close(websocket, 1000, None, runtime.settings.max_unread_seconds):  # much may wait before it
+            code = 1000
     except WebSocketDisconnect as gone:
         code, reason = gone.code, "client"
         if code == CLOSE_CODES["too_large"]:  # the transport has answered
@@ -70,15 +71,16 @@ async def _refuse(websocket: WebSocket, runtime: Runtime, error: ServiceError) -
     await _close(websocket, error.close_code, error)
 
 
-async def _close(websocket: WebSocket, code: int, error: ServiceError | None) -> None:
-    """Close, with the protocol's error where there is one."""
+async def _close(websocket: WebSocket, code: int, error: ServiceError | None, patience: float = CLOSE_SECONDS) -> bool:
+    """Close, with the protocol's error where there is one; tells whether that could be sent."""
     try:
-        async with asyncio.timeout(CLOSE_SECONDS):
+        async with asyncio.timeout(patience):
             if error is not None:
                 await websocket.send_text(json.dumps({"type": "error", **error.as_json()}))
             await websocket.close(code, error.code if error is not None else None)
     except (TimeoutError, RuntimeError, WebSocketDisconnect):
-        return  # the client has left, or does not read
+        return False  # the client has left, or does not read
+    return True
 
 
 # not a route of FastAPI's own: what that keeps for its dependencies would take 8 kB for as long as a stream lasts

@@ -6,7 +6,7 @@ import time
 import numpy as np
 import pytest
 
-from service.scheduling import EARLY_ROWS, MAX_HOPS, MAX_ROWS
+from service.scheduling import EARLY_HOPS, EARLY_ROWS, MAX_HOPS, MAX_ROWS
 
 from .engines import HOP, Counter, blocked, hops, lane, until
 
@@ -113,6 +113,22 @@ def test_what_is_due_is_stepped_before_what_is_ahead_of_real_time(with_engine):
         assert max(len(batch) for batch, _ in network.batches) <= MAX_ROWS
 
     assert len(with_engine(work)) > 10
+
+
+def test_what_is_ahead_of_real_time_takes_little_of_a_step_that_somebody_live_waits_for(with_engine):
+    async def work(engine):
+        network = Counter()
+        await blocked(engine, network)
+        early, due = lane(engine, network), lane(engine, network)
+        engine.submit(early.lane, hops(*[1000] * 2 * MAX_HOPS), time.perf_counter() + 100)
+        engine.submit(due.lane, hops(1), time.perf_counter())
+        network.gate.set()
+        await until(lambda: len(early.sums) == 2 * MAX_HOPS)
+        counts = [(len(batch), count) for batch, count in network.batches[1:]]
+        assert counts == [(2, EARLY_HOPS), (1, MAX_HOPS), (1, MAX_HOPS - EARLY_HOPS)]
+        assert due.sums == [1]
+
+    with_engine(work)
 
 
 def test_the_later_part_of_a_long_piece_waits_like_what_is_ahead_of_real_time(with_engine):

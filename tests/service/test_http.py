@@ -1,9 +1,12 @@
 """The other paths: variants, health, metrics, documentation, and who may see them."""
 
+import asyncio
+import re
+
 import httpx
 import pytest
 
-from .client import noise, play
+from .client import END, encode, live, noise, play, receive, send, until
 from .files import post, write
 
 WAV = write(noise(0.5), 16000)
@@ -63,6 +66,27 @@ def test_metrics_count_what_happened(serve):
     assert 'quietwire_file_seconds_total{variant="crn/pruned"} 0.5' in lines
     assert any(line.startswith('quietwire_step_seconds_count{variant="fcn/original"}') for line in lines)
     assert any(line.startswith("quietwire_batch_rows_count") for line in lines)
+
+
+def test_audio_is_counted_while_it_is_live_and_under_the_variant_that_it_went_through(serve):
+    def seconds(variant):
+        text = httpx.get(f"{running.http}/metrics").text
+        found = re.search(rf'^quietwire_audio_seconds_total{{variant="{variant}"}} (\S+)$', text, re.MULTILINE)
+        return float(found[1]) if found else 0.0
+
+    async def count():
+        async with live(running.url, variant="original") as connection:
+            await connection.send(encode(noise(1.0)))
+            await until(lambda: seconds("crn/original") == 1.0)
+            await send(connection, {"type": "configure", "variant": "pruned"})
+            await connection.send(encode(noise(0.5)))
+            await until(lambda: seconds("crn/pruned") == 0.5)
+            await send(connection, END)
+            assert await receive(connection, []) == 1000
+
+    with serve() as running:
+        asyncio.run(count())
+        assert (seconds("crn/original"), seconds("crn/pruned")) == (1.0, 0.5)
 
 
 def test_the_documentation_covers_every_path(running):

@@ -105,3 +105,16 @@ def test_a_stream_may_not_switch_to_a_variant_for_which_there_is_no_time(serve):
         result = asyncio.run(talk(running.url, [{"type": "configure", "model": "fcn"}, END], variant="original"))
     assert (result.close_code, result.error["code"]) == (4429, "overloaded")
     assert "fcn/original" in result.error["message"]
+
+
+def test_a_stream_may_switch_to_a_variant_that_takes_less_however_busy_the_machine_is(serve):
+    async def switch(capacity):
+        async with live(running.url, model="fcn", variant="original") as connection:
+            await connection.recv()
+            capacity.slowdown *= 1e6
+            await send(connection, {"type": "configure", "model": "crn", "variant": "pruned"})
+            return json.loads(await connection.recv())
+
+    with serve(max_load=0.5) as running:
+        answer = asyncio.run(switch(running.runtime.capacity))
+    assert (answer["type"], answer["model"], answer["variant"]) == ("configured", "crn", "pruned")

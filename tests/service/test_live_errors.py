@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from models.offline import enhance
 
-from .client import END, encode, live, noise, send, stream, talk, until
+from .client import END, encode, live, noise, receive, send, stream, talk, until
 
 AUDIO = encode(noise(0.1))
 BAD_QUERIES = [
@@ -160,6 +160,21 @@ def test_who_sends_nothing_is_closed_after_the_idle_time(serve):
         assert asyncio.run(silent()) == 4408
         result = asyncio.run(talk(running.url, []))
         assert "0.2 s" in assert_refused(result, 4408, "idle")
+
+
+def test_who_waits_for_the_output_of_a_message_that_took_longer_than_the_idle_time_gets_it(serve):
+    async def wait_for_all(running):
+        async with live(running.url, variant="pruned", stats="off") as connection:
+            received = 0
+            await connection.send(encode(noise(3.0)))
+            while received < 47000:
+                message = await connection.recv()
+                received += len(message) // 2 if isinstance(message, bytes) else 0
+            await send(connection, END)
+            return await receive(connection, [])
+
+    with serve(idle_seconds=1, max_ahead_seconds=1) as running:
+        assert asyncio.run(wait_for_all(running)) == 1000
 
 
 def test_a_client_that_leaves_in_the_middle_leaves_nothing_behind(running):

@@ -4,6 +4,7 @@ import asyncio
 import itertools
 import json
 import random
+import socket
 import struct
 
 import numpy as np
@@ -13,6 +14,8 @@ from websockets.frames import apply_mask as unmask
 from websockets.protocol import CLIENT, Protocol, State
 
 from service.outbox import NOTE_BYTES
+from service.runtime import CLOSE_SECONDS
+from service.session import Session
 from service.transport import MOST_BYTES, SHORTEST_FRAME
 
 from .client import HEAD, decode, encode, play, stream, tones, until
@@ -166,6 +169,48 @@ def test_a_client_that_asks_much_and_reads_nothing_is_no_longer_heard(serve):
     assert items < 60 * 32000 / NOTE_BYTES
     assert messages < MOST_BYTES / SHORTEST_FRAME
     assert kept < 300_000  # one read from the socket
+
+
+def test_pings_of_a_client_that_does_not_read_take_no_room_and_the_newest_is_answered_when_it_does(serve):
+    async def ping(running):
+        reader, writer = await asyncio.open_connection("127.0.0.1", running.port)
+        writer.write(HEAD)
+        await reader.readuntil(b"\r\n\r\n")
+        sessions = running.runtime._streams
+        await until(lambda: bool(sessions))
+        [session] = sessions
+        transport = session._transport.transport
+        transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 8192)
+        writer.transport.pause_reading()
+        most = 0
+        for index in range(400):  # 12 MB, more than the kernel keeps
+            writer.write(b"".join(masked(Opcode.PING, b"%06d" % (240 * index + one) + bytes(119)) for one in range(240)))
+            await writer.drain()
+            most = max(most, transport.get_write_buffer_size())
+        writer.transport.resume_reading()
+        parser, newest = Protocol(CLIENT, state=State.OPEN, max_size=None), b""
+        async with asyncio.timeout(20):
+            while not newest.startswith(b"095999"):
+                parser.receive_data(await reader.read(65536))
+                frames = [frame for frame in parser.events_received() if frame.opcode is Opcode.PONG]
+                newest = bytes(frames[-1].data) if frames else newest
+        writer.transport.abort()
+        return most
+
+    with serve(max_unread_seconds=60) as running:
+        assert asyncio.run(ping(running)) < 200_000
+
+
+def test_who_takes_long_to_read_the_end_is_told_that_it_was_one(running, monkeypatch):
+    run, waits = Session.run, CLOSE_SECONDS + 0.3
+
+    async def held_up(session):
+        await run(session)
+        session._transport.pause_writing()
+        asyncio.get_running_loop().call_later(waits, session._transport.resume_writing)
+
+    monkeypatch.setattr(Session, "run", held_up)
+    assert play(running.url, tones(0.1)).close_code == 1000
 
 
 def test_a_long_message_is_taken_in_pieces_and_answered_once(running):

@@ -19,6 +19,7 @@ from service.worker import share
 from .client import END, encode, live, noise, receive, send, stream, until
 from .process import started
 
+DEATHS = "quietwire_worker_deaths_total"
 PRUNED_SECONDS = 'quietwire_audio_seconds_total{variant="crn/pruned"}'  # of live audio
 
 
@@ -125,6 +126,26 @@ def test_a_worker_that_dies_is_replaced_and_what_it_counted_stays(served):
             await shows(served, "quietwire_workers", 2)
         assert served.metric(PRUNED_SECONDS) == pytest.approx(before + 0.5)
         assert (await stream(served.url, noise(0.1))).close_code == 1000
+
+    asyncio.run(play())
+
+
+def test_a_full_disk_when_a_worker_dies_costs_the_others_nothing_and_its_counts_are_kept_later(served):
+    async def play():
+        deaths, before = (served.metric(name) for name in (DEATHS, PRUNED_SECONDS))
+        [folder] = served.folder.glob("quietwire-*")
+        (folder / "retired.part").mkdir()  # nothing can be written there
+        for pid in served.workers:
+            os.kill(pid, signal.SIGKILL)
+            await until(lambda: pid not in served.workers and len(served.workers) == 2)  # noqa: B023
+            await until(lambda: f"worker {pid} has died (signal 9)" in served.log)  # noqa: B023
+        assert served.log.count("the counts of a worker that has ended cannot be kept for now: Is a directory") == 2
+        assert (await stream(served.url, noise(0.1))).close_code == 1000
+        (folder / "retired.part").rmdir()
+        os.kill(min(served.workers), signal.SIGKILL)
+        await shows(served, DEATHS, deaths + 3)
+        await shows(served, "quietwire_workers", 2)
+        assert served.metric(PRUNED_SECONDS) == pytest.approx(before)
 
     asyncio.run(play())
 
