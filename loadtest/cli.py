@@ -50,6 +50,9 @@ def loadtest(
     jitter_ms: Annotated[float, typer.Option(min=0, max=2000, help="Chunks are held back by up to this much.")] = 0.0,
     burst_chunks: Annotated[int, typer.Option(min=1, max=100, help="So many chunks come at once, now and then.")] = 1,
     burst_seconds: Annotated[float, typer.Option(min=0.01, help="Mean time between bursts of a stream.")] = 1.0,
+    lead_ms: Annotated[
+        float, typer.Option(min=0, max=5000, help="Each stream begins with so much that was recorded while it connected.")
+    ] = 0.0,
     hang_up_seconds: Annotated[
         float | None, typer.Option(min=0.01, help="Mean life of streams that drop without `end` and are replaced.")
     ] = None,
@@ -119,7 +122,7 @@ def loadtest(
             seconds=seconds,
             ramp=ramp,
             chunk_ms=chunk_ms,
-            network=Network(jitter_ms, burst_chunks, burst_seconds),
+            network=Network(jitter_ms, burst_chunks, burst_seconds, lead_ms),
             hang_up_seconds=hang_up_seconds,
             processes=processes,
             bars=Bars(p99_ms, late_ms, tolerance, generator_ms),

@@ -24,11 +24,14 @@ class Network:
         jitter_ms: Each chunk is held back by up to this much, evenly distributed; order is kept.
         burst_chunks: So many chunks are bunched and come together when the last of them is due; 1 for no bursts.
         burst_seconds: Mean time from the end of a burst to the next.
+        lead_ms: So much has been recorded before the stream begins, while it connected: that comes at once, and all that
+            follows is as much ahead of the first chunk.
     """
 
     jitter_ms: float = 0.0
     burst_chunks: int = 1
     burst_seconds: float = 1.0
+    lead_ms: float = 0.0
 
 
 class Schedule:
@@ -42,7 +45,7 @@ class Schedule:
     """
 
     def __init__(self, start: int, period: int, network: Network, random_: random.Random) -> None:
-        self._nominal, self._period, self._network, self._random = start, period, network, random_
+        self._nominal, self._period, self._network, self._random = start - round(network.lead_ms), period, network, random_
         self._bunched, self._release, self._last = 0, 0, start
 
     def next(self) -> int:

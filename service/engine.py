@@ -148,7 +148,7 @@ class Engine:
         Args:
             lane: An open lane.
             audio: ``[hops * hop]``; kept, so it must not be changed afterwards.
-            deadline: Urgency, on the clock of ``time.perf_counter``: when the audio was due in real time.
+            deadline: Urgency, on the clock of ``time.perf_counter``: when the audio is due.
         """
         with self._wake:
             if lane.closed or lane.failed:

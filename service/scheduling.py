@@ -10,8 +10,8 @@ from service.lane import Lane, Work
 
 MAX_ROWS = 32  # the gain of larger batches is spent before that, and latency grows
 MAX_HOPS = 8  # per lane and step, when a lane has more waiting
-EARLY_SECONDS = 0.05  # work whose deadline is further away than this is ahead of real time
-EARLY_ROWS = 4  # lanes that are ahead of real time get this many rows a tick
+EARLY_SECONDS = 0.05  # work whose deadline is further away than this has come faster than real time
+EARLY_ROWS = 4  # lanes with nothing but such work get this many rows a tick
 EARLY_HOPS = 1  # and, beside live ones, this many hops a row, as those wait until the whole tick is through
 LINGER_SECONDS = 0.003  # how long a busy engine lets work gather: a row of a batch costs half of one alone
 LINGER_LOAD = (0.15, 0.4)  # from which load on it waits at all, and from which that long

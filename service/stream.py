@@ -30,7 +30,7 @@ from service.resampling import StreamResampler
 Array = npt.NDArray[np.float32]
 FADE = 160  # samples at the model's rate
 WARM_UP = 4800
-LATE_SECONDS = 0.5  # up to which a client that is behind real time goes before the others
+BURST_SECONDS = 0.25  # that may come at once and is live all the same
 
 
 class EnhancementStream:
@@ -70,7 +70,7 @@ class EnhancementStream:
         self._history = History(channels, WARM_UP)  # at the model's rate
         self._mixed = 0  # position at the model's rate up to which output was taken
         self._begun: float | None = None
-        self._paced, self._paced_to = 0.0, 0  # when what lies at a position would come if nothing came faster than real time
+        self._due, self._due_to = 0.0, 0  # when what lies at a position of the history is due
         self._spent, self._resets = 0.0, 0
         self.samples_in = self.samples_out = 0
         self._paths = [self._path(variant, 0, 0)]
@@ -127,6 +127,8 @@ class EnhancementStream:
 
     def feed(self, audio: Array) -> None:
         """Take input ``[channels, samples]``."""
+        if self._begun is None:
+            self._begun = time.perf_counter()
         self.samples_in += audio.shape[1]
         self._dry.append(audio)
         self._push(audio)
@@ -183,20 +185,18 @@ class EnhancementStream:
             raise ServiceError("overloaded", "The server holds no room for another stream: try again later.") from error
 
     def _deadline(self) -> float:
-        """When what comes next is due, on the clock of ``time.perf_counter``.
+        """When what comes next is due, on the clock of ``time.perf_counter``: as it comes, or in real time behind what waits.
 
-        In real time from the first sample on. What a client was silent for or cut off from may all be due; of what it then
-        sends faster than real time only the first ``LATE_SECONDS`` are, or it would go before everybody else, and what it
-        has piled up would look like a slow machine.
+        So a file that is sent ahead of time, or what a client has to catch up on after a silence, waits behind what is live,
+        but for the first ``BURST_SECONDS``; and a client that is ahead once and keeps that lead, as its clock is fast or
+        it has recorded while it connected, is as live as all others.
         """
         now, end = time.perf_counter(), self._history.end
-        if self._begun is None:
-            self._begun = now
-        self._paced += (end - self._paced_to) / self._model_rate
-        if self._paced < now or not self.waiting_seconds:
-            self._paced = now
-        self._paced_to = end
-        return max(self._begun + end / self._model_rate, self._paced - LATE_SECONDS)
+        self._due += (end - self._due_to) / self._model_rate
+        if self._due < now or not self.waiting_seconds:
+            self._due = now
+        self._due_to = end
+        return self._due - BURST_SECONDS
 
     def _push(self, audio: Array) -> None:
         deadline = self._deadline()

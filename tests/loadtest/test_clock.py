@@ -36,6 +36,10 @@ def test_bursts_release_chunks_together_when_the_last_is_due():
     assert 40 < held.count(60) < 100  # one begins 200 ms after the last one's end, in the mean, and takes 80 ms
 
 
+def test_what_was_recorded_while_the_stream_connected_comes_at_once_and_the_rest_as_the_microphone_has_it():
+    assert ticks(Network(lead_ms=50), 6) == [100, 100, 100, 110, 130, 150]
+
+
 def test_the_same_seed_gives_the_same_schedule():
     network = Network(30, 3, 0.5)
     assert ticks(network, seed=1) == ticks(network, seed=1) != ticks(network, seed=2)

@@ -65,7 +65,7 @@ def test_a_real_server_gives_every_stream_what_a_single_one_gets(running):
 
 
 def test_jitter_bursts_and_hang_ups_change_nothing_in_the_audio(running):
-    one = job(running.url, seconds=0.6, network=Network(30, 4, 0.2), hang_up_seconds=0.2)
+    one = job(running.url, seconds=0.6, network=Network(30, 4, 0.2, 100), hang_up_seconds=0.2)
     tally = asyncio.run(generate(one))
     assert tally.hung_up > 2
     assert tally.started == tally.hung_up + tally.ended
