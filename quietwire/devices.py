@@ -13,6 +13,7 @@ import numpy.typing as npt
 
 Samples = npt.NDArray[np.int16]
 HIGHEST_RATE = 48000  # that a server takes
+SILENT_SECONDS = 2.0  # without a chunk, after which a microphone is taken to be gone
 LEAD_SECONDS = 0.06  # of silence before the first sound, so that a late chunk is not heard as a gap
 
 
@@ -59,7 +60,7 @@ class Microphone:
         """Arrays ``[samples]``, as they are recorded.
 
         Raises:
-            DeviceError: The device cannot be opened.
+            DeviceError: The device cannot be opened, or gives nothing any more.
         """
         recorded: queue.SimpleQueue[bytes] = queue.SimpleQueue()
 
@@ -73,7 +74,13 @@ class Microphone:
         with stream:
             while self._left and not self._stopped.is_set():
                 self._left -= 1
-                yield np.frombuffer(recorded.get(), dtype=np.int16)
+                try:
+                    chunk = recorded.get(timeout=SILENT_SECONDS)
+                except queue.Empty:
+                    if self._stopped.is_set():
+                        return
+                    raise DeviceError("the microphone gives nothing any more: is it still connected?") from None
+                yield np.frombuffer(chunk, dtype=np.int16)
 
 
 @contextlib.contextmanager

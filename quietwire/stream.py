@@ -139,5 +139,10 @@ def _file(path: Path) -> tuple[int, int, Iterator[Samples]]:
 
 def _microphone(seconds: float) -> tuple[int, int, Iterator[Samples]]:
     microphone = Microphone(seconds, CHUNK_SECONDS)
-    signal.signal(signal.SIGINT, lambda *_: microphone.stop())  # what was said is still enhanced, written and summed up
+
+    def stop(*_: object) -> None:
+        microphone.stop()  # what was said is still enhanced, written and summed up
+        signal.signal(signal.SIGINT, signal.default_int_handler)  # unless that takes too long
+
+    signal.signal(signal.SIGINT, stop)
     return microphone.rate, 1, microphone.chunks()

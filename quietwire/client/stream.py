@@ -9,7 +9,6 @@ time comes late, and around the joint it may differ a little from what an unbrok
 from __future__ import annotations
 
 import asyncio
-import contextlib
 from collections.abc import AsyncIterable, AsyncIterator, Iterable
 from types import TracebackType
 from typing import Self, cast
@@ -140,16 +139,12 @@ class AsyncStream(Conversation):
             async for chunk in self:
                 yield cast("ChunkT", chunk)
         finally:
-            sender.cancel()
-            with contextlib.suppress(asyncio.CancelledError, Exception):
-                await sender
+            await _cancelled(sender)
 
     async def close(self) -> None:
         """Break the stream off, if it has not ended, and free its connection."""
         if self._reader is not None:
-            self._reader.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await self._reader
+            await _cancelled(self._reader)
 
     async def _send_all(self, chunks: AsyncIterable[ChunkT]) -> None:
         try:
@@ -164,3 +159,11 @@ class AsyncStream(Conversation):
     def _raise_ended(self) -> None:
         if self._ending:
             raise ValueError("the stream has been ended: open another one")
+
+
+async def _cancelled(task: asyncio.Task[None]) -> None:
+    """Cancel a task and wait for its end; a cancellation of the caller meanwhile is not taken for the task's."""
+    task.cancel()
+    await asyncio.wait([task])
+    if not task.cancelled():
+        task.exception()  # which has been told elsewhere

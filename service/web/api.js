@@ -2,6 +2,7 @@
 
 const STORED = "quietwire-key";
 const BUSY_TRIES = 4; // recordings wait behind live streams, so that a server without room is asked again when it says
+const LONGEST_WAIT_SECONDS = 30; // where it says more, as one's share is used up, that is told at once
 
 export class ApiError extends Error {
   constructor(status, code, message) {
@@ -59,8 +60,8 @@ async function call(path, { headers = {}, ...options } = {}, tries = BUSY_TRIES)
     throw new ApiError(0, "unreachable", "The server cannot be reached. Check that it is running, and try again.");
   }
   if (answer.ok) return answer;
-  if (answer.status === 503 && tries > 1) {
-    const seconds = Number(answer.headers.get("Retry-After")) || 1;
+  const seconds = Number(answer.headers.get("Retry-After")) || 1;
+  if (answer.status === 503 && tries > 1 && seconds <= LONGEST_WAIT_SECONDS) {
     await new Promise((resolve) => setTimeout(resolve, seconds * 1000));
     return call(path, { headers, ...options }, tries - 1);
   }

@@ -51,6 +51,7 @@ export class Live extends EventTarget {
     const run = ++this.#run;
     const context = openContext(); // at once: browsers let sound begin only in the click itself
     await this.#release();
+    if (run !== this.#run) return context.close();
     this.#kind = kind;
     say($("problem"), "");
     this.#show("connecting", kind === "demo" ? "Fetching the demo…" : "Asking for the microphone…");
@@ -66,10 +67,12 @@ export class Live extends EventTarget {
     await this.#begin(context, source, run);
   }
 
+  /** True when nothing else was started meanwhile. */
   async stop() {
-    this.#run += 1;
+    const run = ++this.#run;
     await this.#release();
-    this.#show("idle", "Stopped.");
+    if (run === this.#run) this.#show("idle", "Stopped.");
+    return run === this.#run;
   }
 
   async #begin(context, source, run) {
@@ -77,8 +80,9 @@ export class Live extends EventTarget {
     this.#quietwire = quietwire;
     this.#microphone = source instanceof MediaStream ? source : null;
     this.#figures = new LiveFigures(quietwire, this.#plot);
-    quietwire.addEventListener("state", ({ detail }) => this.#onState(detail));
-    for (const type of ["ready", "configured"]) quietwire.addEventListener(type, ({ detail }) => this.#onFacts(detail));
+    const current = (handle) => ({ detail }) => quietwire === this.#quietwire && handle(detail);
+    quietwire.addEventListener("state", current((detail) => this.#onState(detail)));
+    for (const type of ["ready", "configured"]) quietwire.addEventListener(type, current((detail) => this.#onFacts(detail)));
     if (!this.#microphone) quietwire.addEventListener("ready", () => source.start(), { once: true });
     watchSound(context, $("problem"));
     expectSound(context, $("problem"));
@@ -88,7 +92,8 @@ export class Live extends EventTarget {
     } catch (error) {
       if (run !== this.#run) return;
       await this.#release();
-      return this.#fail(microphoneProblem(error));
+      if (run === this.#run) this.#fail(microphoneProblem(error));
+      return;
     }
     if (run !== this.#run) return;
     this.#volume = new GainNode(context, { gain: 0 });
@@ -106,10 +111,10 @@ export class Live extends EventTarget {
     this.#volume?.gain.setTargetAtTime(0, quietwire.context.currentTime, FADE_SECONDS / 3);
     silence(this.#microphone);
     this.#figures.stop();
+    this.dispatchEvent(new Event("stop"));
     const { context } = quietwire;
     await quietwire.stop();
     if (context.state !== "closed") await context.close();
-    this.dispatchEvent(new Event("stop"));
   }
 
   get #chosen() {
@@ -229,8 +234,7 @@ export class Live extends EventTarget {
     const microphone = this.#microphone;
     microphone?.getAudioTracks()[0].addEventListener("ended", async () => {
       if (microphone !== this.#microphone || !this.running) return;
-      await this.stop();
-      this.#fail("The microphone was disconnected. Plug it in or choose another one, then press the button again.");
+      if (await this.stop()) this.#fail("The microphone was disconnected. Plug it in or choose another one, then press the button again.");
     });
   }
 

@@ -52,6 +52,7 @@ export class SyncPlayer extends EventTarget {
   async play() {
     if (this.playing) return;
     await this.context.resume();
+    if (this.playing) return; // a second click while the device woke up
     if (this.#offset >= this.duration - 0.01) this.#offset = 0;
     const at = this.context.currentTime + 0.03; // a moment ahead, so that all start on the same sample
     this.#startedAt = at - this.#offset;

@@ -53,7 +53,7 @@ export class Quietwire extends EventTarget {
   #source = null;
   #capture = null;
   #playout = null;
-  #position = 0;
+  #run = null; // from a start to the stop after it: what an older one still awaits must not disturb the newer
 
   /** @param {object} options server, model, variant, attenuationLimitDb, token, and an AudioContext as `context`. */
   constructor(options = {}) {
@@ -66,9 +66,21 @@ export class Quietwire extends EventTarget {
 
   /** Start with a MediaStream or an AudioNode; gives a MediaStream of the enhanced signal. */
   async start(source) {
+    if (this.#run) throw new DOMException("Stop it before it is started again.", "InvalidStateError");
+    const run = (this.#run = {});
     this.context ??= openContext();
     const { context } = this;
-    await Promise.all([context.resume(), context.audioWorklet.addModule(new URL("worklet.js", import.meta.url))]);
+    try {
+      await Promise.all([context.resume(), context.audioWorklet.addModule(new URL("worklet.js", import.meta.url))]);
+      if (run !== this.#run) throw new DOMException("It was stopped before it had started.", "AbortError");
+      return this.#open(context, source);
+    } catch (error) {
+      if (run === this.#run) await this.stop();
+      throw error;
+    }
+  }
+
+  #open(context, source) {
     const rate = context.sampleRate;
     this.#capture = new AudioWorkletNode(context, "quietwire-capture", {
       numberOfOutputs: 0,
@@ -78,7 +90,7 @@ export class Quietwire extends EventTarget {
     });
     this.#playout = new AudioWorkletNode(context, "quietwire-playout", { numberOfInputs: 0, outputChannelCount: [1] });
     this.stream = new EnhancementStream({ ...this.#options, sampleRate: rate });
-    this.#wire();
+    this.#wire(this.stream, this.#capture, this.#playout);
     this.replaceSource(source); // before there is a connection: a browser may refuse the source
     this.stream.open();
     this.output = this.#playout;
@@ -103,32 +115,32 @@ export class Quietwire extends EventTarget {
 
   /** Stop; gives the server's summary. Tracks and a context that were handed in are left to their owner. */
   async stop() {
-    if (!this.stream) return null;
+    if (!this.#run) return null;
+    const { context, stream } = this;
+    const nodes = [this.#capture, this.#playout].filter(Boolean);
     this.#source?.disconnect(this.#capture);
-    const summary = await this.stream.end();
-    for (const node of [this.#capture, this.#playout]) {
+    this.#run = this.#source = this.#capture = this.#playout = this.stream = this.output = null;
+    this.context = this.#options.context ?? null;
+    const summary = stream ? await stream.end() : null;
+    for (const node of nodes) {
       node.port.postMessage("stop");
       node.disconnect();
     }
-    if (!this.#options.context) {
-      await this.context.close();
-      this.context = null;
-    }
-    this.stream = this.output = this.#source = null;
+    if (context !== this.#options.context) await context.close();
     return summary;
   }
 
-  #wire() {
-    const { stream } = this;
-    this.#capture.port.onmessage = ({ data }) => {
-      this.#emit("input", { samples: data, position: this.#position });
-      this.#position += data.length;
+  #wire(stream, capture, playout) {
+    let position = 0; // of the stream, like those of its output
+    capture.port.onmessage = ({ data }) => {
+      this.#emit("input", { samples: data, position });
+      position += data.length;
       stream.send(data);
     };
-    this.#playout.port.onmessage = ({ data }) => this.#emit("playout", data);
+    playout.port.onmessage = ({ data }) => this.#emit("playout", data);
     stream.addEventListener("audio", ({ detail }) => {
       this.#emit("output", detail);
-      this.#playout.port.postMessage(detail.samples);
+      playout.port.postMessage(detail.samples);
     });
     for (const type of ["state", "ready", "configured", "stats", "summary", "error", "roundtrip"]) {
       stream.addEventListener(type, ({ detail }) => this.#emit(type, detail));

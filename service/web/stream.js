@@ -87,7 +87,10 @@ export class EnhancementStream extends EventTarget {
       return Promise.resolve(null);
     }
     return new Promise((resolve) => {
-      const giveUp = setTimeout(() => socket.close(), END_MS);
+      const giveUp = setTimeout(() => {
+        socket.close(); // of which a browser tells after a minute where the other side is gone
+        resolve(this.#summary);
+      }, END_MS);
       socket.addEventListener("close", () => {
         clearTimeout(giveUp);
         resolve(this.#summary);

@@ -23,6 +23,8 @@ class Proxy:
         self._port, self._cuts = port, cuts
         self.connections = 0
         self._loop = asyncio.new_event_loop()
+        self._passing = asyncio.Event()
+        self._passing.set()
         self._writers: set[asyncio.StreamWriter] = set()
         self._server = self._loop.run_until_complete(asyncio.start_server(self._serve, "127.0.0.1", 0))
         self.url = f"http://127.0.0.1:{self._server.sockets[0].getsockname()[1]}"
@@ -33,11 +35,16 @@ class Proxy:
         """Cut all connections now."""
         self._loop.call_soon_threadsafe(lambda: [writer.transport.abort() for writer in self._writers])
 
+    def hold(self) -> None:
+        """Pass nothing on any more, and cut nothing either."""
+        self._loop.call_soon_threadsafe(self._passing.clear)
+
     def close(self) -> None:
         """Stop."""
 
         async def stop() -> None:
             self._server.close()
+            self._passing.set()
             for writer in list(self._writers):
                 writer.transport.abort()
             await asyncio.sleep(0.05)
@@ -63,6 +70,7 @@ class Proxy:
 
     async def _copy(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, left: int | None) -> None:
         while data := await reader.read(4096):
+            await self._passing.wait()
             if left is not None:
                 data, left = data[:left], left - len(data)
             writer.write(data)

@@ -75,6 +75,12 @@ def test_the_microphone_is_enhanced_written_and_played(quietwire, running, devic
     np.testing.assert_allclose(played, AUDIO, atol=100)
 
 
+def test_a_microphone_that_is_pulled_out_ends_the_stream_in_one_sentence(quietwire, running, devices, monkeypatch):
+    monkeypatch.setattr("quietwire.devices.SILENT_SECONDS", 0.3)
+    code, _, error = quietwire("stream", "--url", running.url, "--seconds", 5, "--variant", "pruned")
+    assert (code, error.splitlines()[-1]) == (1, "quietwire: the microphone gives nothing any more: is it still connected?")
+
+
 def test_a_file_is_played(quietwire, running, devices, tmp_path):
     (tmp_path / "in.wav").write_bytes(write(tones(0.2), 16000))
     quietwire("stream", tmp_path / "in.wav", tmp_path / "out.wav", "--url", running.url, "--play", "--variant", "pruned")

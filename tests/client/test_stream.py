@@ -1,6 +1,8 @@
 """Live streams of the Python client, synchronous and asyncio, over real sockets."""
 
 import asyncio
+import subprocess
+import sys
 import threading
 
 import numpy as np
@@ -209,6 +211,38 @@ def test_a_stream_that_is_left_early_lets_the_source_go(client):
     finished.set()
 
 
+def test_a_source_that_gives_nothing_any_more_keeps_no_program_from_ending(running):
+    code = (
+        "import asyncio, queue, sys\n"
+        "from quietwire import AsyncClient\n"
+        "async def main():\n"
+        "    output = AsyncClient(sys.argv[1]).enhance(iter(queue.SimpleQueue().get, None), variant='pruned')\n"
+        "    try:\n"
+        "        async with asyncio.timeout(1):\n"
+        "            await anext(output)\n"
+        "    except TimeoutError:\n"
+        "        print('gave up')\n"
+        "asyncio.run(main())\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code, running.http], capture_output=True, text=True, timeout=60, check=True)
+    assert done.stdout == "gave up\n"
+
+
+def test_a_cancellation_while_a_stream_closes_is_not_lost(proxied):
+    proxy = proxied()
+
+    async def leave():
+        async with AsyncClient(proxy.url).stream(**IDENTITY) as stream:
+            await stream.send(noise(0.1)[0])
+            proxy.hold()  # the other side is gone, and a connection waits for its answer before it is closed
+            await asyncio.sleep(0.1)
+            with pytest.raises(TimeoutError):
+                async with asyncio.timeout(0.2):
+                    await stream.close()
+
+    asyncio.run(leave())
+
+
 def test_asyncio_streams_side_by_side(running):
     audio = [noise(0.5, seed)[0] for seed in range(4)]
 
@@ -229,9 +263,6 @@ def test_asyncio_streams_side_by_side(running):
 
 
 def test_importing_the_client_imports_nothing_of_the_server():
-    import subprocess
-    import sys
-
     code = (
         "import sys; from quietwire import AsyncClient, Client; "
         "print([n for n in ('fastapi', 'uvicorn', 'onnxruntime', 'soundfile', 'pydantic', 'typer', 'service', 'models.zoo') "

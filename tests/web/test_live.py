@@ -9,6 +9,9 @@ import pytest
 from .browser import Page, chromium, served, until
 
 ENTER = "\ue007"
+GONE = """const first = sockets[0], close = first.close.bind(first);
+  first.send = () => {}; // as if the other side was gone: a browser takes a while then to say that it is closed
+  first.close = () => setTimeout(close, 300);"""
 
 
 def test_the_microphone_is_streamed_and_the_spectrograms_move(page):
@@ -70,6 +73,30 @@ def test_stopping_and_starting_again(page):
     page.start("microphone")
     page.start("demo")
     until(lambda: page.state == "live" and "noisy recording" in page.text("state-text"))
+
+
+def test_a_stop_that_takes_long_disturbs_nothing_that_is_started_meanwhile(page):
+    page.collect("WebSocket", "sockets")
+    page.start("demo")
+    page.run(GONE)
+    page.click("#stop")
+    page.start("microphone")
+    time.sleep(4.5)  # longer than that takes
+    assert (page.state, page.run("return document.getElementById('stop').hidden")) == ("live", False)
+    page.click("#stop")
+    until(lambda: page.state == "idle")
+
+
+def test_a_stop_before_the_former_stream_has_ended_keeps_the_next_from_beginning(page):
+    page.collect("WebSocket", "sockets")
+    page.start("demo")
+    page.run(GONE)
+    page.run("window.asked = 0; navigator.mediaDevices.getUserMedia = () => { asked += 1; return new Promise(() => {}) }")
+    page.click("#start-microphone")
+    page.click("#stop")
+    until(lambda: page.state == "idle")
+    time.sleep(4.5)
+    assert (page.state, page.run("return asked")) == ("idle", 0)
 
 
 def test_a_stopped_server_is_said_and_the_stream_comes_back_with_it(driver, shipped):

@@ -27,6 +27,34 @@ import(module).then(async ({ Quietwire, openMicrophone, listVariants }) => {
 }).catch((error) => done({ error: String(error) }));
 """
 
+AGAIN = """
+const [module, done] = arguments;
+import(module).then(async ({ Quietwire, openContext, openMicrophone }) => {
+  const seen = { positions: [], states: [] };
+  const kind = (promise) => promise.then(() => "started", (error) => error.name);
+  const quietwire = new Quietwire({ variant: "combined" });
+  const microphone = await openMicrophone();
+  const early = quietwire.start(microphone);
+  seen.twice = await kind(quietwire.start(microphone));
+  seen.none = await quietwire.stop();
+  seen.early = await kind(early);
+  seen.left = [quietwire.context, quietwire.stream];
+  quietwire.addEventListener("state", ({ detail }) => seen.states.push(detail.state));
+  for (let run = 0; run < 2; run++) {
+    const first = {};
+    const noted = (type) => ({ detail }) => (first[type] ??= detail.position);
+    const notes = ["input", "output"].map((type) => [type, noted(type)]);
+    for (const [type, note] of notes) quietwire.addEventListener(type, note);
+    await quietwire.start(microphone);
+    await new Promise((resolve) => quietwire.addEventListener("output", resolve, { once: true }));
+    const summary = await quietwire.stop();
+    for (const [type, note] of notes) quietwire.removeEventListener(type, note);
+    seen.positions.push([first.input, first.output < 48000, summary.samples_in === summary.samples_out]);
+  }
+  done(seen);
+}).catch((error) => done({ error: String(error) }));
+"""
+
 SIMULATE = """
 const [drift, jitterMs, stallMs, done] = arguments;
 import(new URL("web/playout.js", location)).then(({ PlayoutBuffer }) => {
@@ -132,6 +160,17 @@ def test_another_origin_needs_one_import(driver, address, other_origin):
     assert seen["configured"]["sample_rate"] == seen["rate"]
     assert seen["summary"]["samples_in"] == seen["summary"]["samples_out"] == seen["output"] > 0.7 * seen["rate"]
     assert seen["stats"] == pytest.approx(100, abs=40)
+
+
+def test_one_object_is_started_once_at_a_time_and_again_after_each_stop(driver, address, other_origin):
+    driver.get(other_origin)
+    seen = driver.execute_async_script(AGAIN, address + "web/quietwire.js")
+    driver.get("about:blank")
+    assert "error" not in seen, seen
+    assert (seen["twice"], seen["early"], seen["none"]) == ("InvalidStateError", "AbortError", None)
+    assert seen["left"] == [None, None]
+    assert seen["positions"] == [[0, True, True]] * 2
+    assert seen["states"] == ["connecting", "live", "closed"] * 2
 
 
 @pytest.mark.parametrize("drift", [-0.001, 0.0, 0.001])
