@@ -122,6 +122,8 @@ def train(
 
     folder, deadline = run or Path("runs") / recipe.stem, math.inf if minutes is None else time.monotonic() + 60 * minutes
     trainer = Trainer(settings, *batches(settings.training), folder, where, resume_from, mixers=mixers)
+    if trainer.step < settings.training.steps:
+        (folder / "polished.pt").unlink(missing_ok=True)  # of the network as it was before
     finished = trainer.run(budget_seconds=deadline - time.monotonic())
     if settings.polish is not None and finished:
         trained = folder / ("best.pt" if (folder / "best.pt").exists() else "checkpoint.pt")

@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 Samples = npt.NDArray[np.int16]
 HIGHEST_RATE = 48000  # that a server takes
-SILENT_SECONDS = 2.0  # without a chunk, after which a microphone is taken to be gone
+SILENT_SECONDS = 5.0  # without a chunk, after which a microphone is taken to be gone
 LEAD_SECONDS = 0.06  # of silence before the first sound, so that a late chunk is not heard as a gap
 
 

@@ -174,7 +174,7 @@ class Engine:
                     return
             self._turns.gather()
             with self._wake:
-                batches = take_due(self._ready, time.perf_counter())
+                batches = take_due(self._ready, time.perf_counter(), self._pace.early_hops)
             results: list[Result] = []
             for batch in batches:
                 results += self._step(batch)
@@ -212,7 +212,7 @@ class Engine:
             for index in stepped.failed:
                 self._drop(batch[index].lane)
         end = time.perf_counter()
-        self._pace.observe_step(begin, end)
+        self._pace.observe_step(begin, end, len(batch) * audio.shape[1] // variant.hop)
         if stepped.reset:
             self._note_resets([batch[index].lane for index in stepped.reset])
         results: list[Result] = []

@@ -118,7 +118,7 @@ class Runtime:
             await asyncio.sleep(0.05)
         for stream in list(self._streams):
             stream.fail(ServiceError("restarting", "The server is being stopped: connect again."))
-        end = time.monotonic() + CLOSE_SECONDS + 0.5
+        end = max(end, time.monotonic() + CLOSE_SECONDS + 0.5)
         while self._connections and time.monotonic() < end:
             await asyncio.sleep(0.02)
 

@@ -11,35 +11,38 @@ from service.lane import Lane, Work
 MAX_ROWS = 32  # the gain of larger batches is spent before that, and latency grows
 MAX_HOPS = 8  # per lane and step, when a lane has more waiting
 EARLY_SECONDS = 0.05  # work whose deadline is further away than this has come faster than real time
-EARLY_ROWS = 4  # lanes with nothing but such work get this many rows a tick
-EARLY_HOPS = 1  # and, beside live ones, this many hops a row, as those wait until the whole tick is through
+EARLY_TICK_SECONDS = 0.01  # that such work may take of a tick beside what is due, which waits until that is through
+EARLY_HOPS = (4, 64)  # fewest and most hops of all rows together that this may come to
 LINGER_SECONDS = 0.003  # how long a busy engine lets work gather: a row of a batch costs half of one alone
 LINGER_LOAD = (0.15, 0.4)  # from which load on it waits at all, and from which that long
 SMOOTHING_SECONDS = 0.5
+SMOOTHING_STEPS = 0.05  # share of the newest
 
 
-def take_due(ready: dict[Lane, None], now: float) -> list[list[Work]]:
+def take_due(ready: dict[Lane, None], now: float, early_hops: int) -> list[list[Work]]:
     """Take the most urgent work of at most ``MAX_ROWS`` lanes a variant and length; call it with the engine's lock held.
 
     Args:
         ready: Lanes with waiting hops; those that have no more afterwards are taken out.
         now: On the clock of the deadlines.
+        early_hops: Of all lanes together that have nothing due, beside lanes that have; twice as many where there are none,
+            as after a stop of the whole machine.
 
     Returns:
         Batches that can be stepped together.
     """
     urgent = heapq.nsmallest(4 * MAX_ROWS, ready, key=lambda lane: lane.jobs[0][1])
+    due = sum(lane.jobs[0][1] < now + EARLY_SECONDS for lane in urgent)
+    each = 1
+    if not due:
+        early_hops *= 2
+        each = max(MAX_HOPS // 2, min(MAX_HOPS, early_hops // max(1, len(urgent))))  # longer pieces take less time in all
     batches: dict[tuple[Variant, int], list[Work]] = defaultdict(list)
-    live, early = False, 0
-    for lane in urgent:
-        due = lane.jobs[0][1] < now + EARLY_SECONDS
-        live = live or due
-        early += not due
-        if due or early <= EARLY_ROWS:
-            work = lane.take((EARLY_HOPS if live and not due else MAX_HOPS) * lane.variant.hop)
-            if not lane.jobs:
-                del ready[lane]
-            batches[lane.variant, len(work.audio)].append(work)
+    for index, lane in enumerate(urgent[: due + early_hops // each]):
+        work = lane.take((MAX_HOPS if index < due else each) * lane.variant.hop)
+        if not lane.jobs:
+            del ready[lane]
+        batches[lane.variant, len(work.audio)].append(work)
     return [batch[i : i + MAX_ROWS] for batch in batches.values() for i in range(0, len(batch), MAX_ROWS)]
 
 
@@ -52,10 +55,12 @@ class Pace:
 
     def __init__(self, now: float) -> None:
         self._load, self._ended = 0.0, now
+        self._hop_seconds = 0.0
 
-    def observe_step(self, begin: float, end: float) -> None:
-        """Count a step."""
+    def observe_step(self, begin: float, end: float, hops: int) -> None:
+        """Count a step of so many hops, those of all rows together."""
         since, self._ended = end - self._ended, end
+        self._hop_seconds += ((end - begin) / hops - self._hop_seconds) * SMOOTHING_STEPS
         self._load += ((end - begin) / since - self._load) * min(1.0, since / SMOOTHING_SECONDS)
 
     @property
@@ -63,3 +68,9 @@ class Pace:
         """How long to wait before the next step: not at all for a few streams, which then are answered at once."""
         low, high = LINGER_LOAD
         return LINGER_SECONDS * min(1.0, max(0.0, (self._load - low) / (high - low)))
+
+    @property
+    def early_hops(self) -> int:
+        """Hops of all rows together that a tick may spend on what has come faster than real time."""
+        fewest, most = EARLY_HOPS
+        return max(fewest, min(most, int(EARLY_TICK_SECONDS / max(self._hop_seconds, 1e-9))))

@@ -27,6 +27,7 @@ from service.worker_metrics import retire
 
 BACKOFF_SECONDS = (1.0, 30.0)  # before a worker is started again that died before it served: first, at most
 KILL_SECONDS = 15.0  # what a worker gets beyond the drain time
+KEEP_SECONDS = 10.0  # after which it is tried again to keep the counts of workers that have ended
 BACKLOG = 2048
 
 log = logging.getLogger(__name__)
@@ -65,6 +66,7 @@ class Supervisor:
         self._signals: list[int] = []
         self._count = 0
         self._ended: list[tuple[int, bool]] = []  # numbers of workers whose counts are to be kept, and whether they died
+        self._keep_at = 0.0
         self._announced = self._stopping = False
 
     def run(self) -> None:
@@ -84,6 +86,7 @@ class Supervisor:
                 self._start(index)
             while self._workers or not self._stopping:
                 self._wait(woken)
+                self._keep_counts()
                 while self._signals:
                     self._obey(self._signals.pop(0))
                 if not self._stopping:
@@ -93,7 +96,7 @@ class Supervisor:
     def _wait(self, woken: socket.socket) -> None:
         """Until a worker says something or ends, a signal comes, or something is due."""
         kills = [worker.kill_at for worker in self._workers if worker.kill_at is not None]
-        times = [*kills, *self._due.values()]
+        times = [*kills, *self._due.values(), *([self._keep_at] if self._ended else [])]
         pipes = [worker.pipe for worker in self._workers if worker.pipe is not None]
         sentinels = [worker.process.sentinel for worker in self._workers]
         timeout = max(0.0, min(times) - time.monotonic()) if times else None
@@ -173,6 +176,7 @@ class Supervisor:
                 worker.pipe.close()
         self._workers.remove(worker)
         self._ended.append((worker.job.number, worker.kill_at is None))
+        self._keep_at = 0.0
         self._keep_counts()
         if worker.kill_at is not None:
             return
@@ -191,15 +195,16 @@ class Supervisor:
             self._rolling.clear()
 
     def _keep_counts(self) -> None:
-        """Of workers that have ended; where the disk is full, when the next one ends."""
-        while self._ended:
+        """Of workers that have ended; where the disk is full, some time later."""
+        while self._ended and time.monotonic() >= self._keep_at:
             number, died = self._ended[0]
             try:
                 retire(self._folder, number, died)
             except OSError as error:
                 log.error("the counts of a worker that has ended cannot be kept for now: %s", error.strerror)
-                return
-            del self._ended[0]
+                self._keep_at = time.monotonic() + KEEP_SECONDS
+            else:
+                del self._ended[0]
 
     def _start_due(self) -> None:
         for index in [index for index, at in self._due.items() if at <= time.monotonic()]:

@@ -91,6 +91,9 @@ def retire(folder: Path, number: int, died: bool = False) -> None:
     """
     ended = _read(_path(folder, number)) or {"families": []}
     retired = _read(folder / RETIRED) or {"numbers": [], "families": []}
+    if number in retired["numbers"]:
+        _path(folder, number).unlink(missing_ok=True)
+        return
     counts = [family for family in ended["families"] if family["type"] != "gauge"]
     families = _dump(_add([retired["families"], counts, DEATH if died else []]))
     _write(folder / RETIRED, {"numbers": [*retired["numbers"], number], "families": families})

@@ -7,6 +7,7 @@ export class SyncPlayer extends EventTarget {
   #startedAt = 0; // the context's time of position 0
   #offset = 0;
   #session = 0;
+  #asked = 0; // counts what was asked for, as the device may take a while to wake up
   playing = false;
   chosen = "";
 
@@ -51,8 +52,9 @@ export class SyncPlayer extends EventTarget {
 
   async play() {
     if (this.playing) return;
+    const asked = ++this.#asked;
     await this.context.resume();
-    if (this.playing) return; // a second click while the device woke up
+    if (asked !== this.#asked) return;
     if (this.#offset >= this.duration - 0.01) this.#offset = 0;
     const at = this.context.currentTime + 0.03; // a moment ahead, so that all start on the same sample
     this.#startedAt = at - this.#offset;
@@ -74,6 +76,7 @@ export class SyncPlayer extends EventTarget {
   }
 
   pause(offset = this.position) {
+    this.#asked += 1;
     this.#offset = offset;
     if (!this.playing) return;
     this.playing = false;

@@ -102,9 +102,10 @@ export class Quietwire extends EventTarget {
   /** Go on with another microphone or node, without a new connection. */
   replaceSource(source) {
     const node = source instanceof AudioNode ? source : new MediaStreamAudioSourceNode(this.context, { mediaStream: source });
+    if (node === this.#source) return;
+    node.connect(this.#capture); // which throws where it is of another context
     this.#source?.disconnect(this.#capture);
     this.#source = node;
-    node.connect(this.#capture);
   }
 
   /** Change model, variant or attenuationLimitDb (0 is a bypass with the same delay) while the sound goes on. */
@@ -131,19 +132,22 @@ export class Quietwire extends EventTarget {
   }
 
   #wire(stream, capture, playout) {
+    const emit = (type, detail) => {
+      if (this.stream === stream || !this.stream) this.#emit(type, detail); // not what comes late from a former one
+    };
     let position = 0; // of the stream, like those of its output
     capture.port.onmessage = ({ data }) => {
-      this.#emit("input", { samples: data, position });
+      emit("input", { samples: data, position });
       position += data.length;
       stream.send(data);
     };
-    playout.port.onmessage = ({ data }) => this.#emit("playout", data);
+    playout.port.onmessage = ({ data }) => emit("playout", data);
     stream.addEventListener("audio", ({ detail }) => {
-      this.#emit("output", detail);
+      emit("output", detail);
       playout.port.postMessage(detail.samples);
     });
     for (const type of ["state", "ready", "configured", "stats", "summary", "error", "roundtrip"]) {
-      stream.addEventListener(type, ({ detail }) => this.#emit(type, detail));
+      stream.addEventListener(type, ({ detail }) => emit(type, detail));
     }
   }
 

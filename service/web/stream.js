@@ -88,7 +88,7 @@ export class EnhancementStream extends EventTarget {
     }
     return new Promise((resolve) => {
       const giveUp = setTimeout(() => {
-        socket.close(); // of which a browser tells after a minute where the other side is gone
+        this.close(); // a browser tells of it after a minute where the other side is gone
         resolve(this.#summary);
       }, END_MS);
       socket.addEventListener("close", () => {

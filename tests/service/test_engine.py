@@ -6,7 +6,7 @@ import time
 import numpy as np
 import pytest
 
-from service.scheduling import EARLY_HOPS, EARLY_ROWS, MAX_HOPS, MAX_ROWS
+from service.scheduling import MAX_HOPS, MAX_ROWS
 
 from .engines import HOP, Counter, blocked, hops, lane, until
 
@@ -93,7 +93,14 @@ def test_a_lane_that_is_closed_after_its_step_gets_nothing_either(with_engine):
     with_engine(work)
 
 
-def test_what_is_due_is_stepped_before_what_is_ahead_of_real_time(with_engine):
+@pytest.fixture
+def few_early_hops(monkeypatch):
+    """However fast the network is, what has come too fast gets four hops of a tick."""
+    monkeypatch.setattr("service.scheduling.EARLY_HOPS", (4, 4))
+    return 4
+
+
+def test_what_is_due_is_stepped_before_what_is_ahead_of_real_time(with_engine, few_early_hops):
     async def work(engine):
         network = Counter()
         await blocked(engine, network)
@@ -107,7 +114,7 @@ def test_what_is_due_is_stepped_before_what_is_ahead_of_real_time(with_engine):
         network.gate.set()
         await until(lambda: all(one.sums for one in early + due))
         rows = [row for batch, _ in network.batches[1:] for row in batch]
-        first = rows[: 40 + EARLY_ROWS]
+        first = rows[: 40 + few_early_hops]
         assert {row for row in first if row < 1000} == set(range(1, 41))
         assert [row for row in rows if row >= 1000] == [1000 + index for index in range(40)]  # the most urgent first
         assert max(len(batch) for batch, _ in network.batches) <= MAX_ROWS
@@ -115,27 +122,29 @@ def test_what_is_due_is_stepped_before_what_is_ahead_of_real_time(with_engine):
     assert len(with_engine(work)) > 10
 
 
-def test_what_is_ahead_of_real_time_takes_little_of_a_step_that_somebody_live_waits_for(with_engine):
+def test_what_is_ahead_of_real_time_takes_little_of_a_step_that_somebody_live_waits_for(with_engine, few_early_hops):
     async def work(engine):
         network = Counter()
         await blocked(engine, network)
-        early, due = lane(engine, network), lane(engine, network)
-        engine.submit(early.lane, hops(*[1000] * 2 * MAX_HOPS), time.perf_counter() + 100)
+        early, due = [lane(engine, network) for _ in range(6)], lane(engine, network)
+        for one in early:
+            engine.submit(one.lane, hops(*[1000] * 2 * MAX_HOPS), time.perf_counter() + 100)
         engine.submit(due.lane, hops(1), time.perf_counter())
         network.gate.set()
-        await until(lambda: len(early.sums) == 2 * MAX_HOPS)
+        await until(lambda: all(len(one.sums) == 2 * MAX_HOPS for one in early))
         counts = [(len(batch), count) for batch, count in network.batches[1:]]
-        assert counts == [(2, EARLY_HOPS), (1, MAX_HOPS), (1, MAX_HOPS - EARLY_HOPS)]
+        assert counts[0] == (1 + few_early_hops, 1)
+        assert max(rows * count for rows, count in counts[1:]) == 2 * few_early_hops
         assert due.sums == [1]
 
     with_engine(work)
 
 
-def test_the_later_part_of_a_long_piece_waits_like_what_is_ahead_of_real_time(with_engine):
+def test_the_later_part_of_a_long_piece_waits_like_what_is_ahead_of_real_time(with_engine, few_early_hops):
     async def work(engine):
         network = Counter()
         await blocked(engine, network)
-        long = [lane(engine, network) for _ in range(EARLY_ROWS + 3)]
+        long = [lane(engine, network) for _ in range(7)]
         for one in long:
             engine.submit(one.lane, hops(*[1000] * 200 * MAX_HOPS), time.perf_counter())  # due now, and over a long time
         network.gate.set()
@@ -144,7 +153,7 @@ def test_the_later_part_of_a_long_piece_waits_like_what_is_ahead_of_real_time(wi
         assert engine.lag < 1 < seconds
         await until(lambda: all(len(one.sums) == 200 * MAX_HOPS for one in long))
         assert len(network.batches[1][0]) == len(long)  # the first parts were due, all at once
-        assert max(len(batch) for batch, _ in network.batches[3:]) == EARLY_ROWS
+        assert max(len(batch) * count for batch, count in network.batches[3:]) == 2 * few_early_hops
 
     with_engine(work)
 

@@ -39,6 +39,9 @@ import(module).then(async ({ Quietwire, openContext, openMicrophone }) => {
   seen.none = await quietwire.stop();
   seen.early = await kind(early);
   seen.left = [quietwire.context, quietwire.stream];
+  const elsewhere = openContext();
+  seen.refused = await kind(quietwire.start(new OscillatorNode(elsewhere)));
+  await elsewhere.close();
   quietwire.addEventListener("state", ({ detail }) => seen.states.push(detail.state));
   for (let run = 0; run < 2; run++) {
     const first = {};
@@ -169,6 +172,7 @@ def test_one_object_is_started_once_at_a_time_and_again_after_each_stop(driver, 
     assert "error" not in seen, seen
     assert (seen["twice"], seen["early"], seen["none"]) == ("InvalidStateError", "AbortError", None)
     assert seen["left"] == [None, None]
+    assert seen["refused"] == "InvalidAccessError"  # a node of another context; it can be started all the same
     assert seen["positions"] == [[0, True, True]] * 2
     assert seen["states"] == ["connecting", "live", "closed"] * 2
 
