@@ -60,7 +60,8 @@ class Pace:
     def observe_step(self, begin: float, end: float, hops: int) -> None:
         """Count a step of so many hops, those of all rows together."""
         since, self._ended = end - self._ended, end
-        self._hop_seconds += ((end - begin) / hops - self._hop_seconds) * SMOOTHING_STEPS
+        taken = (end - begin) / hops
+        self._hop_seconds += (taken - self._hop_seconds) * (SMOOTHING_STEPS if self._hop_seconds else 1.0)
         self._load += ((end - begin) / since - self._load) * min(1.0, since / SMOOTHING_SECONDS)
 
     @property
@@ -73,4 +74,6 @@ class Pace:
     def early_hops(self) -> int:
         """Hops of all rows together that a tick may spend on what has come faster than real time."""
         fewest, most = EARLY_HOPS
-        return max(fewest, min(most, int(EARLY_TICK_SECONDS / max(self._hop_seconds, 1e-9))))
+        if not self._hop_seconds:  # nothing has been stepped yet
+            return fewest
+        return max(fewest, min(most, int(EARLY_TICK_SECONDS / self._hop_seconds)))

@@ -60,9 +60,12 @@ def test_after_a_stop_of_the_whole_machine_no_lane_is_left_behind():
 def test_how_much_is_taken_follows_what_a_hop_costs():
     for cost, most in ((1e-5, EARLY_HOPS[1]), (EARLY_TICK_SECONDS / 20, 20), (1.0, EARLY_HOPS[0])):
         pace = Pace(0.0)
-        for index in range(300):
-            pace.observe_step(10.0 * index, 10.0 * index + 8 * cost, 8)
-        assert pace.early_hops == pytest.approx(most, abs=1)
+        assert pace.early_hops == EARLY_HOPS[0]
+        pace.observe_step(0.0, 8 * cost, 8)
+        assert pace.early_hops == pytest.approx(most, abs=1), "from the first step on"
+        for index in range(1, 300):
+            pace.observe_step(10.0 * index, 10.0 * index + 8 * EARLY_TICK_SECONDS / 30, 8)
+        assert pace.early_hops == pytest.approx(30, abs=1)
 
 
 def test_the_order_of_a_lane_is_kept():
