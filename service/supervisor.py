@@ -23,11 +23,10 @@ from pathlib import Path
 
 from service.settings import Settings
 from service.worker import HANDOVER_SECONDS, STOPS, Job, Started, run_worker, share
-from service.worker_metrics import retire
+from service.worker_metrics import Ended
 
 BACKOFF_SECONDS = (1.0, 30.0)  # before a worker is started again that died before it served: first, at most
 KILL_SECONDS = 15.0  # what a worker gets beyond the drain time
-KEEP_SECONDS = 10.0  # after which it is tried again to keep the counts of workers that have ended
 BACKLOG = 2048
 
 log = logging.getLogger(__name__)
@@ -65,8 +64,6 @@ class Supervisor:
         self._rolling: deque[int] = deque()  # shares that are to get a new worker
         self._signals: list[int] = []
         self._count = 0
-        self._ended: list[tuple[int, bool]] = []  # numbers of workers whose counts are to be kept, and whether they died
-        self._keep_at = 0.0
         self._announced = self._stopping = False
 
     def run(self) -> None:
@@ -82,11 +79,12 @@ class Supervisor:
             woken = stack.enter_context(_heeded((*STOPS, signal.SIGHUP), self._signals))
             stack.callback(self._kill_all)
             self._folder, self._listening = Path(folder), listening
+            self._ended = Ended(self._folder)
             for index in range(self._settings.workers):
                 self._start(index)
             while self._workers or not self._stopping:
                 self._wait(woken)
-                self._keep_counts()
+                self._ended.keep()
                 while self._signals:
                     self._obey(self._signals.pop(0))
                 if not self._stopping:
@@ -96,7 +94,7 @@ class Supervisor:
     def _wait(self, woken: socket.socket) -> None:
         """Until a worker says something or ends, a signal comes, or something is due."""
         kills = [worker.kill_at for worker in self._workers if worker.kill_at is not None]
-        times = [*kills, *self._due.values(), *([self._keep_at] if self._ended else [])]
+        times = [*kills, *self._due.values(), *self._ended.due]
         pipes = [worker.pipe for worker in self._workers if worker.pipe is not None]
         sentinels = [worker.process.sentinel for worker in self._workers]
         timeout = max(0.0, min(times) - time.monotonic()) if times else None
@@ -175,9 +173,7 @@ class Supervisor:
             if worker.pipe is not None:
                 worker.pipe.close()
         self._workers.remove(worker)
-        self._ended.append((worker.job.number, worker.kill_at is None))
-        self._keep_at = 0.0
-        self._keep_counts()
+        self._ended.add(worker.job.number, died=worker.kill_at is None)
         if worker.kill_at is not None:
             return
         code = worker.process.exitcode or 0
@@ -193,18 +189,6 @@ class Supervisor:
         elif not worker.serves:
             log.error("the restart is given up: the other workers stay")
             self._rolling.clear()
-
-    def _keep_counts(self) -> None:
-        """Of workers that have ended; where the disk is full, some time later."""
-        while self._ended and time.monotonic() >= self._keep_at:
-            number, died = self._ended[0]
-            try:
-                retire(self._folder, number, died)
-            except OSError as error:
-                log.error("the counts of a worker that has ended cannot be kept for now: %s", error.strerror)
-                self._keep_at = time.monotonic() + KEEP_SECONDS
-            else:
-                del self._ended[0]
 
     def _start_due(self) -> None:
         for index in [index for index, at in self._due.items() if at <= time.monotonic()]:

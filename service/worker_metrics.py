@@ -16,6 +16,7 @@ import asyncio
 import json
 import logging
 import threading
+import time
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
@@ -26,6 +27,7 @@ from prometheus_client.registry import Collector
 
 INTERVAL_SECONDS = 1.0
 RETIRED = "retired.json"
+RETRY_SECONDS = 10.0
 EARLIEST = ("_created", "_start_time_seconds")  # times: the earliest is shown, a sum would mean nothing
 
 # what only the supervisor knows, as a family that is added to those of the worker
@@ -98,6 +100,40 @@ def retire(folder: Path, number: int, died: bool = False) -> None:
     families = _dump(_add([retired["families"], counts, DEATH if died else []]))
     _write(folder / RETIRED, {"numbers": [*retired["numbers"], number], "families": families})
     _path(folder, number).unlink(missing_ok=True)
+
+
+class Ended:
+    """Workers that have ended and whose counts are to be kept; where the disk is full, that is tried again later.
+
+    Args:
+        folder: Shared by the workers.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._waiting: list[tuple[int, bool]] = []
+        self._at = 0.0
+
+    def add(self, number: int, died: bool) -> None:
+        """One more; see ``retire``."""
+        self._waiting.append((number, died))
+        self._at = 0.0
+
+    @property
+    def due(self) -> list[float]:
+        """When ``keep`` has something to do, on the clock of ``time.monotonic``; empty for never."""
+        return [self._at] if self._waiting else []
+
+    def keep(self) -> None:
+        """Keep the counts of those that wait, if it is time to."""
+        while self._waiting and time.monotonic() >= self._at:
+            try:
+                retire(self._folder, *self._waiting[0])
+            except OSError as error:
+                log.error("the counts of a worker that has ended cannot be kept for now: %s", error.strerror)
+                self._at = time.monotonic() + RETRY_SECONDS
+            else:
+                del self._waiting[0]
 
 
 class _Sum(Collector):

@@ -108,6 +108,26 @@ def test_whole_examples_are_made_once_however_many_processes_mix(tmp_path: Path,
     assert sorted(map(int, (tmp_path / "made.txt").read_text().split())) == list(range(-1, 6))
 
 
+@pytest.mark.parametrize("stretches", [2, 3, 4])
+@pytest.mark.parametrize("first", [0, 5, 57710])
+def test_a_run_that_goes_on_makes_the_examples_that_it_is_amid_and_then_one_batch_a_step(
+    tmp_path: Path, stretches: int, first: int
+) -> None:
+    made = []
+
+    def whole(seed: int, index: int) -> Batch:
+        made.append(index)
+        return torch.zeros(1, 480 * stretches), torch.zeros(1, 480 * stretches)
+
+    settings = recipe(stretches=stretches, batch=12, steps=first + 20)
+    trainer = Trainer(settings, whole, examples, tmp_path, torch.device("cpu"))
+    trainer.step = first
+    batches = trainer._batches()
+    for _ in range(10):
+        next(batches)
+    assert made == list(range(first - stretches + 1, first + 10))
+
+
 class Forgetful(Listener):
     def __call__(self, network, batch, step):
         self.state = None
