@@ -38,6 +38,7 @@ class SmallestWidths:
         subband_units: Of each block's GRU that the sub-bands share.
         fullband_units: Of each block's GRU that sees all sub-bands.
         filters: Of each layer of an ``fcn``.
+        memory_units: Of its GRU.
     """
 
     channels: int = 4
@@ -45,6 +46,7 @@ class SmallestWidths:
     subband_units: int = 4
     fullband_units: int = 4
     filters: int = 4
+    memory_units: int = 4
 
     def __post_init__(self) -> None:
         if min(dataclasses.astuple(self)) < 1:

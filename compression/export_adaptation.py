@@ -6,8 +6,12 @@ a triangular table, and a mean over all hops one product with it.
 
 from __future__ import annotations
 
-import numpy as np
+from collections.abc import Iterable
 
+import numpy as np
+from torch import nn
+
+from compression.export_memory import MemoryGraph
 from compression.graph import Graph, as_array
 from models.adaptation import FAINTEST, FIRST, LONGEST, MEANS, ONSET, RATES, REFERENCE, SILENCE, Adaptation
 
@@ -25,6 +29,7 @@ class AdaptationGraph:
         self.module, self.graph, self.parts = module, graph, parts
         self.following: dict[str, str] = {}
         self.ramps = self._ramps()
+        self.memory = None if module.memory is None else MemoryGraph(module.memory, graph, parts)
 
     def _ramps(self) -> str:
         """Shares ``[2, hop]`` of the bound before a sample and of that after it; computed, as numbers cost bytes."""
@@ -58,8 +63,8 @@ class AdaptationGraph:
             "bounds": graph.slice(bounds, -past, 2**31, 1),
         }
 
-    def listen(self, first: str) -> list[tuple[str, str]]:
-        """Factor and shift ``[batch, filters, samples]`` of each layer, from the first one's output."""
+    def listen(self, audio: str, first: str) -> list[tuple[str, str]]:
+        """Factor and shift ``[batch, filters, samples]`` of each layer, from the levelled signal and the first one's output."""
         graph, module = self.graph, self.module
         width = module.filters[0]
         level = graph.add("Log", graph.reshape(self.ends, 0, 1, -1, 1))
@@ -71,10 +76,16 @@ class AdaptationGraph:
         relative = graph.add("Transpose", graph.add("Sub", means, level), perm=[0, 2, 1, 3])
         loudness = graph.add("Sub", self._log(graph.reshape(self.loudness, 0, -1, 1)), graph.reshape(level, 0, -1, 1))
         inputs = graph.add("Concat", graph.reshape(relative, 0, -1, MEANS * width), loudness, axis=2)
-        return self._controls(self._units(inputs))
+        units = self._units(inputs)
+        known = graph.add("Concat", graph.add("Unsqueeze", self.parts["units"], graph.integers(1)), units, axis=1)
+        if self.memory is None:
+            return self._controls(known)
+        recalled = self.memory.recall(audio, units)
+        self.following |= self.memory.following
+        return self._controls(graph.add("Concat", known, recalled, axis=2))
 
     def _units(self, inputs: str) -> str:
-        """``[batch, 1 + hops, units]``, those of the hop before first."""
+        """``[batch, hops, units]``."""
         graph, module = self.graph, self.module
         weight = graph.add(
             "Concat", graph.weight(as_array(module.bands.weight).T), graph.weight(as_array(module.loudness.weight).T), axis=0
@@ -82,13 +93,15 @@ class AdaptationGraph:
         summed = graph.add("Add", graph.add("MatMul", inputs, weight), graph.weight(as_array(module.bands.bias)))
         units = graph.add("Tanh", summed)
         self.following["units"] = graph.reshape(graph.slice(units, -1, 2**31, 1), 0, -1)
-        return graph.add("Concat", graph.add("Unsqueeze", self.parts["units"], graph.integers(1)), units, axis=1)
+        return units
 
-    def _controls(self, units: str) -> list[tuple[str, str]]:
+    def _controls(self, known: str) -> list[tuple[str, str]]:
         graph, module = self.graph, self.module
-        weights = [graph.weight(as_array(control.weight).T) for control in module.controls]
+        weight = self._side_by_side(module.controls)
+        if module.memory is not None:
+            weight = graph.add("Concat", weight, self._side_by_side(module.memory.recalls), axis=0)
         bias = graph.joined_weights(*(as_array(control.bias) for control in module.controls))
-        controls = graph.add("Add", graph.add("MatMul", units, graph.add("Concat", *weights, axis=1)), bias)
+        controls = graph.add("Add", graph.add("MatMul", known, weight), bias)
         sizes = graph.integers(*(width for width in module.filters for _ in range(2)))
         apart = graph.add_many("Split", controls, sizes, outputs=2 * len(module.filters), axis=2)
         gains = graph.add("Exp", graph.add("Concat", *apart[::2], axis=2))
@@ -97,6 +110,10 @@ class AdaptationGraph:
         sizes = graph.integers(*module.filters, *module.filters)
         found = graph.add_many("Split", every, sizes, outputs=2 * len(module.filters), axis=1)
         return list(zip(found[: len(module.filters)], found[len(module.filters) :], strict=True))
+
+    def _side_by_side(self, linear: Iterable[nn.Linear]) -> str:
+        """Weights ``[inputs, outputs]`` of several layers that read the same."""
+        return self.graph.add("Concat", *(self.graph.weight(as_array(layer.weight).T) for layer in linear), axis=1)
 
     def _rms(self, hops: str, over: float = 1.0) -> str:
         """Over the last axis, a hop."""

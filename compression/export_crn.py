@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 from torch import Tensor, nn
 
+from compression.export_gru import gru_biases, gru_frames, reordered
 from compression.export_transforms import Transforms
 from compression.graph import Graph, as_array
 from models.crn import COMPRESSION, EPSILON, Crn, DecoderLayer, FrequencyConv, FullbandLayer, SubbandLayer
@@ -25,17 +26,6 @@ def bias_of(layer: nn.Module, norm: nn.BatchNorm1d) -> Array:
     shift = as_array(norm.bias)
     outputs = len(as_array(layer.weight))
     return np.tile(shift, outputs // len(shift))
-
-
-def reordered(values: object) -> Array:
-    """A weight or bias of a torch GRU (gates r, z, n) in ONNX's order (z, r, n)."""
-    reset, update, new = np.split(as_array(values), 3)
-    return np.concatenate([update, reset, new])
-
-
-def gru_biases(graph: Graph, gru: nn.GRU) -> str:
-    """Those of the inputs, then those of the units, as ONNX's GRU takes them: ``[1, 6 * units]``."""
-    return graph.joined_weights(reordered(gru.bias_ih_l0), reordered(gru.bias_hh_l0))
 
 
 class CrnGraph:
@@ -132,11 +122,8 @@ class CrnGraph:
         return self.graph.affine(x, as_array(layer.weight).T, bias_of(layer, norm))
 
     def _gru(self, x: str, gru: nn.GRU, initial: str) -> tuple[str, str]:
-        graph, units = self.graph, gru.hidden_size
-        weights = (graph.weight(reordered(values)[None]) for values in (gru.weight_ih_l0, gru.weight_hh_l0))
-        biases = gru_biases(graph, gru)
-        y, last = graph.add_many("GRU", x, *weights, biases, "", initial, outputs=2, hidden_size=units, linear_before_reset=1)
-        return graph.reshape(y, -1, units), last
+        every, last = gru_frames(self.graph, x, gru, initial)
+        return self.graph.reshape(every, -1, gru.hidden_size), last
 
     def _gru_of_many_rows(self, x: str, gru: nn.GRU, initial: str) -> tuple[str, str]:
         """The same of ``[frames, rows, inputs]`` and ``[rows, units]``, half a thousand rows in half the time of the operator.

@@ -18,7 +18,7 @@ def write_fcn(network: Fcn, graph: Graph) -> None:
         adapted = AdaptationGraph(network.adaptation, graph, parts)
         adapted.hear("audio")
         x = graph.add("Div", x, adapted.level)
-    x = graph.add("Unsqueeze", x, graph.integers(1))
+    levelled, x = x, graph.add("Unsqueeze", x, graph.integers(1))
     for index, conv in enumerate(network.convs):
         name = f"layer{index}"
         x = graph.add("Concat", graph.reshape(parts[name], 0, conv.in_channels, TAPS - 1), x, axis=2)
@@ -27,7 +27,7 @@ def write_fcn(network: Fcn, graph: Graph) -> None:
         if index == len(network.norms):
             break
         if index == 0 and adapted is not None:
-            controls = adapted.listen(x)
+            controls = adapted.listen(levelled, x)
         if controls:
             gain, shift = controls[index]
             x = graph.add("Add", graph.add("Mul", x, gain), shift)

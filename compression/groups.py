@@ -29,7 +29,8 @@ def widths(network: StreamingNetwork) -> dict[str, int]:
         TypeError: A family that has no groups.
     """
     if isinstance(network, Fcn):
-        return {f"filters.{index}": width for index, width in enumerate(network.config.filters)}
+        memory = {"memory_units": network.config.memory_units} if network.config.memory_units else {}
+        return {f"filters.{index}": width for index, width in enumerate(network.config.filters)} | memory
     if isinstance(network, Crn):
         config = network.config
         found = {"channels": config.channels, "subband_channels": config.subband_channels}
@@ -62,7 +63,8 @@ def costs_with(network: StreamingNetwork, chosen: Mapping[str, int]) -> tuple[in
 
 
 def _fcn_config(network: Fcn, chosen: Mapping[str, int]) -> FcnConfig:
-    return dataclasses.replace(network.config, filters=tuple(chosen[name] for name in widths(network)))
+    filters = tuple(chosen[f"filters.{index}"] for index in range(len(network.config.filters)))
+    return dataclasses.replace(network.config, filters=filters, memory_units=chosen.get("memory_units", 0))
 
 
 def _crn_config(network: Crn, chosen: Mapping[str, int]) -> CrnConfig:
@@ -100,10 +102,14 @@ def _fcn_axes(network: Fcn) -> Axes:
     if network.adaptation is not None:
         found |= {"adaptation.bands.weight": (None, "filters.0"), "adaptation.bands.bias": (None,)}
         found["adaptation.loudness.weight"] = (None, None)
+        if network.adaptation.memory is not None:
+            found |= _gru("adaptation.memory.gru", None, "memory_units")
+            recalls = (f"adaptation.memory.recalls.{index}.weight" for index in range(last))
+            found |= {recall: (f"filters.{index}", "memory_units") for index, recall in enumerate(recalls)}
     return found
 
 
-def _gru(name: str, inputs: str, units: str) -> Axes:
+def _gru(name: str, inputs: str | None, units: str) -> Axes:
     return {
         f"{name}.weight_ih_l0": (units, inputs),
         f"{name}.weight_hh_l0": (units, units),

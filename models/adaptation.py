@@ -17,6 +17,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from models.memory import Memory
 from models.network import layers
 
 REFERENCE = 10 ** (-24 / 20)  # level that is taken for 1
@@ -61,9 +62,10 @@ class Adaptation(nn.Module):
         units: Of the network between levels and scales.
         hop: Samples over which a level is taken.
         delay: Samples by which the network's output lags behind its input.
+        memory_units: Of the GRU beside that network; 0 for none.
     """
 
-    def __init__(self, filters: Sequence[int], units: int, hop: int, delay: int) -> None:
+    def __init__(self, filters: Sequence[int], units: int, hop: int, delay: int, memory_units: int = 0) -> None:
         super().__init__()
         self.filters, self.units, self.hop, self.delay = tuple(filters), units, hop, delay
         self.bands = nn.Linear(MEANS * filters[0], units)
@@ -72,17 +74,20 @@ class Adaptation(nn.Module):
         for control in self.controls:
             nn.init.zeros_(control.weight)
             nn.init.zeros_(control.bias)
+        self.memory = Memory(units, memory_units, filters, hop) if memory_units else None
 
     @staticmethod
-    def macs_of(filters: Sequence[int], units: int) -> int:
+    def macs_of(filters: Sequence[int], units: int, memory_units: int) -> int:
         """Multiplications a hop."""
-        return units * (MEANS * filters[0] + 1 + 2 * sum(filters))
+        controls = units * (MEANS * filters[0] + 1 + 2 * sum(filters))
+        return controls + Memory.macs_of(units, memory_units, filters)
 
     @property
     def state_sizes(self) -> dict[str, int]:
         """As of a ``StreamingNetwork``."""
         past = -(-self.delay // self.hop) + 1
-        return {"count": 1, "loudness": MEANS, "bounds": past, "bands": MEANS * self.filters[0], "units": self.units}
+        sizes = {"count": 1, "loudness": MEANS, "bounds": past, "bands": MEANS * self.filters[0], "units": self.units}
+        return sizes if self.memory is None else sizes | self.memory.state_sizes
 
     def silence(self, first: Tensor) -> tuple[Controls, list[Tensor]]:
         """Controls under endless digital silence, and the state's parts.
@@ -92,9 +97,12 @@ class Adaptation(nn.Module):
         """
         state = {name: first.new_zeros(1, size) for name, size in self.state_sizes.items()}
         state |= {"count": state["count"] + FIRST, "loudness": state["loudness"] + 1, "bounds": state["bounds"] + 1}
-        first = first.expand(-1, -1, 2 * self.hop)  # units have settled after one hop, controls after another
-        controls, following = self.listen(first, self.hear(first.new_zeros(1, 2 * self.hop), state), state)
-        state["units"] = following["units"]
+        first, silent = first.expand(-1, -1, 2 * self.hop), first.new_zeros(1, 2 * self.hop)  # units settle in one hop
+        heard = self.hear(silent, state)
+        state["units"] = self.listen(silent, first, heard, state)[1]["units"]
+        if self.memory is not None:
+            state["memory"] = self.memory.silence(state["units"])
+        controls, _ = self.listen(silent, first, heard, state)
         return [(gain[..., 1:], shift[..., 1:]) for gain, shift in controls], list(state.values())
 
     def hear(self, audio: Tensor, state: dict[str, Tensor]) -> Heard:
@@ -116,10 +124,13 @@ class Adaptation(nn.Module):
         samples, end = audio.shape[1], level.shape[1] - self.delay
         return Heard(loudness, rates, ends, level[:, -samples:], level[:, end - samples : end], following)
 
-    def listen(self, first: Tensor, heard: Heard, state: dict[str, Tensor]) -> tuple[Controls, dict[str, Tensor]]:
+    def listen(
+        self, audio: Tensor, first: Tensor, heard: Heard, state: dict[str, Tensor]
+    ) -> tuple[Controls, dict[str, Tensor]]:
         """Controls of each layer, and the next state.
 
         Args:
+            audio: The signal divided by its level, ``[batch, samples]``.
             first: The first layer's normalised output ``[batch, bands, samples]``, of a signal divided by its level.
             heard: From ``hear``.
             state: Parts of the state rows.
@@ -132,11 +143,14 @@ class Adaptation(nn.Module):
         loudness = heard.loudness.clamp(min=FAINTEST).log().unsqueeze(1) - level
         units = torch.tanh(self.bands(relative.transpose(1, 2)) + self.loudness(loudness.transpose(1, 2)))
         both = torch.cat([state["units"].unsqueeze(1), units], dim=1)
-        controls = []
-        for control in self.controls:
-            gain, shift = control(both).transpose(1, 2).chunk(2, dim=1)
-            controls.append((gain.exp(), shift))
-        return controls, {**heard.state, "bands": means[..., -1].flatten(1), "units": units[:, -1]}
+        following = {**heard.state, "bands": means[..., -1].flatten(1), "units": units[:, -1]}
+        found = [control(both) for control in self.controls]
+        if self.memory is not None:
+            recalled, remembered = self.memory(audio, units, state)
+            found = [a + b for a, b in zip(found, recalled, strict=True)]
+            following |= remembered
+        pairs = [values.transpose(1, 2).chunk(2, dim=1) for values in found]
+        return [(gain.exp(), shift) for gain, shift in pairs], following
 
 
 def modulate(x: Tensor, gain: Tensor, shift: Tensor) -> Tensor:

@@ -40,17 +40,21 @@ class FcnConfig:
         filters: Of each hidden layer. Pruning makes them fewer, one by one.
         control_units: Of the network that scales and shifts normalised filters by what has been heard; 0 for none, and a fixed
             scale of the input.
+        memory_units: Of the GRU beside it that remembers finer bands; 0 for none.
     """
 
     filters: tuple[int, ...] = (30,) * 7
     control_units: int = 0
+    memory_units: int = 0
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "filters", tuple(self.filters))
         if not self.filters or min(self.filters) < 1:
             raise ValueError("every hidden layer of an fcn needs at least one filter")
-        if self.control_units < 0:
-            raise ValueError("control_units must not be negative")
+        if min(self.control_units, self.memory_units) < 0:
+            raise ValueError("control_units and memory_units must not be negative")
+        if self.memory_units and not self.control_units:
+            raise ValueError("memory_units need control_units beside them")
 
 
 def filterbank(bands: int) -> Tensor:
@@ -95,7 +99,7 @@ class Fcn(StreamingNetwork):
         self.norms = layers(nn.BatchNorm1d(width) for width in config.filters)
         self.adaptation = None
         if config.control_units:
-            self.adaptation = Adaptation(config.filters, config.control_units, self.hop, self.delay)
+            self.adaptation = Adaptation(config.filters, config.control_units, self.hop, self.delay, config.memory_units)
         if min(config.filters) >= 2:
             self._pass_through()
 
@@ -143,7 +147,8 @@ class Fcn(StreamingNetwork):
     def macs_of(cls, config: FcnConfig) -> int:
         """``macs_per_second`` of a network of these widths."""
         macs = sum(inputs * outputs for inputs, outputs in itertools.pairwise((1, *config.filters, 1))) * TAPS * cls.sample_rate
-        return macs + Adaptation.macs_of(config.filters, config.control_units) * cls.sample_rate // cls.hop
+        adaptation = Adaptation.macs_of(config.filters, config.control_units, config.memory_units)
+        return macs + adaptation * cls.sample_rate // cls.hop
 
     def initial_state(self, batch: int) -> Tensor:
         """State under endless digital silence, ``[batch, state_size]``: of each layer's input and of what was heard."""
@@ -165,14 +170,14 @@ class Fcn(StreamingNetwork):
         if self.adaptation is not None:
             heard = self.adaptation.hear(audio, parts)
             x = x / heard.level
-        x, controls = x.unsqueeze(1), None
+        levelled, x, controls = x, x.unsqueeze(1), None
         for index, conv in enumerate(self.convs):
             name = f"layer{index}"
             x = torch.cat([parts[name].view(len(x), conv.in_channels, TAPS - 1), x], dim=2)
             following[name] = x[..., 1 - TAPS :].flatten(1)
             x = self._normalise(index, conv(x))
             if index == 0 and self.adaptation is not None:
-                controls, adapted = self.adaptation.listen(x, heard, parts)
+                controls, adapted = self.adaptation.listen(levelled, x, heard, parts)
                 following |= adapted
             x = self._activate(index, x, controls)
         enhanced = x.squeeze(1)

@@ -88,6 +88,7 @@ KINDS: dict[str, tuple[str, dict[str, int]]] = {
     "crn of 16 ms": ("crn", {"hop": 256, "bins_per_band": 8}),
     "fcn": ("fcn", {}),
     "adaptive fcn": ("fcn", {"control_units": 6}),
+    "fcn with a memory": ("fcn", {"control_units": 6, "memory_units": 5}),
 }
 
 

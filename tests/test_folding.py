@@ -62,7 +62,7 @@ def test_the_file_holds_exactly_the_folded_parameters(network: StreamingNetwork)
     for value in parameters.values():
         assert np.isin(value.detach().numpy(), stored).all()
     trained = sum(value.numel() for value in parameters.values())
-    assert trained <= len(stored) <= trained + 20  # and a few numbers of the graph itself
+    assert trained <= len(stored) <= trained + 40  # and a few numbers of the graph itself
 
 
 def test_gradients_reach_what_is_stored_and_nothing_else(network: StreamingNetwork) -> None:

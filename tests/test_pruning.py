@@ -11,11 +11,14 @@ from models.crn import Crn, CrnConfig
 from models.fcn import Fcn, FcnConfig
 from models.network import StreamingNetwork
 
+FAMILIES = ["crn", "fcn", "adaptive fcn", "fcn with a memory"]
+
 
 def small(family: str) -> StreamingNetwork:
     """A network with random weights and statistics."""
     torch.manual_seed(0)
-    network: StreamingNetwork = Fcn(FcnConfig((6, 5, 4), control_units=3 if family == "adaptive fcn" else 0))
+    adapts, remembers = family in FAMILIES[2:], family == FAMILIES[3]
+    network: StreamingNetwork = Fcn(FcnConfig((6, 5, 4), control_units=3 * adapts, memory_units=5 * remembers))
     if family == "crn":
         network = Crn(CrnConfig(channels=6, subband_channels=8, subband_units=(6, 5), fullband_units=(7, 4), depth=2))
     for name, value in network.state_dict().items():
@@ -35,7 +38,7 @@ def silence(network: StreamingNetwork, width: str, unit: int) -> None:
                 value.index_fill_(axis, index, 1.0 if name.endswith("running_var") else 0.0)
 
 
-@pytest.mark.parametrize("family", ["crn", "fcn", "adaptive fcn"])
+@pytest.mark.parametrize("family", FAMILIES)
 def test_every_parameter_and_statistic_follows_widths_that_fit_its_shape(family: str) -> None:
     network = small(family)
     sizes, described = widths(network), axes(network)
@@ -46,7 +49,7 @@ def test_every_parameter_and_statistic_follows_widths_that_fit_its_shape(family:
         assert all(width is None or size % sizes[width] == 0 for width, size in zip(described[name], value.shape, strict=True))
 
 
-@pytest.mark.parametrize("family", ["crn", "fcn", "adaptive fcn"])
+@pytest.mark.parametrize("family", FAMILIES)
 def test_what_other_widths_would_cost_is_what_such_a_network_costs(family: str) -> None:
     network = small(family)
     for fewer in (dict.fromkeys(widths(network), 1), {next(iter(widths(network))): 2}, {}):
@@ -55,7 +58,7 @@ def test_what_other_widths_would_cost_is_what_such_a_network_costs(family: str) 
         assert costs_with(network, sizes) == (other.macs_per_second(), other.parameter_count())
 
 
-@pytest.mark.parametrize("family", ["crn", "fcn", "adaptive fcn"])
+@pytest.mark.parametrize("family", FAMILIES)
 def test_a_pruned_network_equals_the_one_with_silenced_units(family: str) -> None:
     network = small(family)
     kept = {}

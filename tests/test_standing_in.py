@@ -19,9 +19,16 @@ def noise(seed: int = 0) -> Tensor:
     return 0.1 * torch.randn(4, 8000, generator=torch.Generator().manual_seed(seed))
 
 
+FAMILIES = ["crn", "fcn", "adaptive fcn", "fcn with a memory"]
+
+
 def network(family: str) -> StreamingNetwork:
     torch.manual_seed(1)
-    made: StreamingNetwork = Fcn(FcnConfig((6, 6), control_units=3 if family == "adaptive fcn" else 0))
+    adapts, remembers = family in FAMILIES[2:], family == FAMILIES[3]
+    made: StreamingNetwork = Fcn(FcnConfig((6, 6), control_units=3 * adapts, memory_units=8 * remembers))
+    if made.family == "fcn" and remembers:
+        for recall in made.adaptation.memory.recalls:
+            nn.init.normal_(recall.weight, std=0.1)  # untrained, nothing is recalled
     if family == "crn":
         made = Crn(CrnConfig(channels=8, subband_channels=12, subband_units=(8,), fullband_units=(10,), depth=1))
     return made.eval()
@@ -37,7 +44,7 @@ def mixed(made: StreamingNetwork, layer: str, norm: str, unit: int, parts: dict[
         rows[unit] = sum(share * rows[other] for other, share in parts.items())
 
 
-@pytest.mark.parametrize("family", ["crn", "fcn", "adaptive fcn"])
+@pytest.mark.parametrize("family", FAMILIES)
 def test_moments_are_those_of_what_each_weight_reads(family: str) -> None:
     made = network(family)
     moments = measure_moments(made, [noise(), noise(1)])
@@ -93,7 +100,7 @@ def test_a_sub_band_channel_that_is_a_mixture_of_others_is_the_one_that_goes_and
     assert (handed - expected).abs().max() < 1e-3 * (cut - expected).abs().max()
 
 
-@pytest.mark.parametrize("family", ["crn", "fcn", "adaptive fcn"])
+@pytest.mark.parametrize("family", FAMILIES)
 def test_handing_over_leaves_less_error_than_cutting(family: str) -> None:
     made = network(family)
     moments = measure_moments(made, [noise(seed) for seed in range(4)])
