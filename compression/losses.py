@@ -15,7 +15,9 @@ COMPRESSION = 0.3
 HALVED = 0.5  # power: speech that is lowered by less is not lost
 SILENCED = 0.01  # all the same below
 SILENT = 1e-6  # power, where the input's is .01, of a target that counts as silence
+MOST_SDR = 3.0  # bel; more is not asked for
 QUIETEST = 1e-3  # noise alone that is lowered further is not told to be
+EMPHASIS = 0.95
 RESOLUTIONS = ((512, 256), (256, 128))  # window and hop
 
 
@@ -33,6 +35,11 @@ def sdr(estimate: Tensor, target: Tensor) -> Tensor:
     """Signal-to-distortion ratio in dB, ``[batch]``; a wrong level is a distortion."""
     noise = (estimate - target).square().sum(1)
     return 10 * torch.log10((target.square().sum(1) + 1e-9) / (noise + 1e-9))
+
+
+def emphasised(x: Tensor) -> Tensor:
+    """A signal whose high frequencies are as strong as speech has its low ones: ``[batch, samples - 1]``."""
+    return x[:, 1:] - EMPHASIS * x[:, :-1]
 
 
 def attenuation(estimate: Tensor, noisy: Tensor, clean: Tensor) -> Tensor:
@@ -76,6 +83,7 @@ class LossWeights:
         intelligibility: Of 1 less the correlation of envelopes.
         attenuation: Of speech that stands out of the noise and is lowered, in bel.
         speechless: Of what is left of noise where nobody speaks, in bel.
+        emphasised_sdr: Of the signal-to-distortion ratio after pre-emphasis, in bel.
     """
 
     sdr: float = 1.0
@@ -83,6 +91,7 @@ class LossWeights:
     intelligibility: float = 0.0
     attenuation: float = 0.0
     speechless: float = 0.0
+    emphasised_sdr: float = 0.0
 
 
 DEFAULT_WEIGHTS = LossWeights()
@@ -140,7 +149,10 @@ def _heard(estimate: Tensor, noisy: Tensor, clean: Tensor, targets: list[tuple[f
     rows = estimate[audible]
     heard = torch.zeros(len(rows), device=rows.device)
     for part, target in targets:
-        heard = heard - weights.sdr * part * (sdr(rows, target[audible]) / 10).clamp(max=3.0)
+        heard = heard - weights.sdr * part * (sdr(rows, target[audible]) / 10).clamp(max=MOST_SDR)
+        if weights.emphasised_sdr:
+            ratio = sdr(emphasised(rows), emphasised(target[audible])) / 10
+            heard = heard - weights.emphasised_sdr * part * ratio.clamp(max=MOST_SDR)
     if weights.disturbance or weights.intelligibility:
         disturbance, unintelligible = perceptual_losses(rows, clean[audible])
         heard = heard + weights.disturbance * disturbance + weights.intelligibility * unintelligible

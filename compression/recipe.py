@@ -16,7 +16,14 @@ from models.crn import Crn, CrnConfig
 from models.fcn import Fcn, FcnConfig
 from models.network import StreamingNetwork
 
-WEIGHTS = ("sdr_weight", "disturbance_weight", "intelligibility_weight", "attenuation_weight", "speechless_weight")
+WEIGHTS = (
+    "sdr_weight",
+    "disturbance_weight",
+    "intelligibility_weight",
+    "attenuation_weight",
+    "speechless_weight",
+    "emphasised_sdr_weight",
+)
 LOSS_ENTRIES = (*WEIGHTS, "residual", "residual_hold")
 INHERITED = (*LOSS_ENTRIES, "batch", "seconds", "stretches", "bfloat16")  # by [polish] from [training]
 
@@ -47,6 +54,8 @@ class TrainingSettings:
         attenuation_weight: Of speech that is lowered by more than 3 dB where it is louder than the noise, in bel: more
             of what is hard to tell from noise is kept.
         speechless_weight: Of what is left of noise where nobody speaks, in bel above -30 dB.
+        emphasised_sdr_weight: Of the signal-to-distortion ratio after pre-emphasis, in bel. Speech has little energy above
+            1 kHz, and the plain ratio asks nothing of a network there.
         residual: Share of the noise that the output is to keep, as an amplitude: 0.03 is -30 dB. A small network that aims at
             silence takes weak speech away with the noise.
         residual_hold: Seconds for which it is kept after speech; -1 for everywhere, also where nobody speaks.
@@ -76,6 +85,7 @@ class TrainingSettings:
     intelligibility_weight: float = 0.0
     attenuation_weight: float = 0.0
     speechless_weight: float = 0.0
+    emphasised_sdr_weight: float = 0.0
     residual: float = 0.0
     residual_hold: float = -1.0
     distillation: float = 0.5

@@ -1,5 +1,8 @@
 """Training losses with known answers."""
 
+import cmath
+import math
+
 import pytest
 import torch
 
@@ -54,6 +57,23 @@ def test_a_teacher_s_output_is_a_second_target_of_spectrum_and_ratio() -> None:
     added = enhancement_loss(estimate, noisy, clean, heard, example=example, share=0.25).item() - taught
     assert added == pytest.approx(enhancement_loss(estimate, noisy, clean, heard).item() - parts[0], abs=1e-5)
     assert added > 0
+
+
+def test_an_error_at_high_frequencies_costs_as_much_as_one_as_many_times_louder_at_low_ones() -> None:
+    time = torch.arange(8000) / 16000
+    clean, low, high = (
+        level * torch.sin(2 * torch.pi * hertz * time)[None] for level, hertz in ((0.2, 500), (0.02, 300), (0.02, 6000))
+    )
+
+    def ratio(error: torch.Tensor, emphasis: float) -> float:
+        weights = LossWeights(sdr=1.0 - emphasis, emphasised_sdr=emphasis)
+        nothing = LossWeights(sdr=0.0)
+        losses = [enhancement_loss(clean + error, clean + error, clean, chosen) for chosen in (weights, nothing)]
+        return -10 * float(losses[0] - losses[1])
+
+    assert ratio(low, 0) == pytest.approx(ratio(high, 0), abs=0.01) == pytest.approx(20, abs=0.01)
+    loudest, clearest = (abs(1 - 0.95 * cmath.exp(-2j * cmath.pi * hertz / 16000)) for hertz in (6000, 300))
+    assert ratio(low, 1) - ratio(high, 1) == pytest.approx(20 * math.log10(loudest / clearest), abs=0.1)
 
 
 @pytest.mark.parametrize("speech", [1.0, 0.0])
