@@ -64,7 +64,7 @@ class AdaptationGraph:
         }
 
     def listen(self, audio: str, first: str) -> list[tuple[str, str]]:
-        """Factor and shift ``[batch, filters, samples]`` of each layer, from the levelled signal and the first one's output."""
+        """Factor and shift ``[batch, filters, 1, samples]`` of each layer, from the levelled signal and the first output."""
         graph, module = self.graph, self.module
         width = module.filters[0]
         level = graph.add("Log", graph.reshape(self.ends, 0, 1, -1, 1))
@@ -106,7 +106,7 @@ class AdaptationGraph:
         apart = graph.add_many("Split", controls, sizes, outputs=2 * len(module.filters), axis=2)
         gains = graph.add("Exp", graph.add("Concat", *apart[::2], axis=2))
         columns = graph.add("Transpose", graph.add("Concat", gains, *apart[1::2], axis=2), perm=[0, 2, 1])
-        every = graph.reshape(self._between(columns), 0, 2 * sum(module.filters), -1)
+        every = graph.reshape(self._between(columns), 0, 2 * sum(module.filters), 1, -1)
         sizes = graph.integers(*module.filters, *module.filters)
         found = graph.add_many("Split", every, sizes, outputs=2 * len(module.filters), axis=1)
         return list(zip(found[: len(module.filters)], found[len(module.filters) :], strict=True))

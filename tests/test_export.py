@@ -5,16 +5,31 @@ from pathlib import Path
 import numpy as np
 import onnx
 import pytest
+import torch
 from onnx import numpy_helper
 
 from compression.errors import ExportError
 from compression.export import check_against_torch, export, to_onnx
+from models.fcn import Fcn, FcnConfig
 from models.network import StreamingNetwork
 from models.zoo import load_variant
 
 
 def test_a_right_graph_passes_over_200_frames(network: StreamingNetwork) -> None:
     assert check_against_torch(network, to_onnx(network, "original").SerializeToString()) < 1e-4
+
+
+def test_filters_that_are_nearly_a_block_are_made_one_and_cost_no_bytes() -> None:
+    torch.manual_seed(1)
+    sizes = {}
+    for widths in ((15, 30, 16), (14, 15, 14)):
+        network = Fcn(FcnConfig(widths, control_units=3))
+        model = to_onnx(network, "original")
+        content = model.SerializeToString()
+        assert check_against_torch(network, content) < 1e-4
+        assert any(node.op_type == "Pad" for node in model.graph.node)
+        sizes[widths] = len(content) - 4 * network.parameter_count()
+    assert max(sizes.values()) < 10_000  # all that is not a weight
 
 
 def test_one_wrong_constant_is_noticed(network: StreamingNetwork) -> None:
