@@ -23,6 +23,7 @@ WINDOW = 480  # samples of the longest probe
 LOWEST, HIGHEST = 50.0, 7600.0  # Hz
 RATE = 16000
 FLOOR = 10 ** (-50 / 20)  # least level of a band that is told from silence
+GRU_PARAMETERS = "weight_ih_l0", "weight_hh_l0", "bias_ih_l0", "bias_hh_l0"
 SETTLED = 100  # steps towards what is remembered of endless silence
 
 
@@ -102,7 +103,7 @@ class Memory(nn.Module):
             known: The further values meanwhile, ``[1, inputs]``.
         """
         bands = self.hear(known.new_zeros(1, WINDOW)).squeeze(1)
-        of_input, of_state, input_bias, state_bias = self.gru.parameters()
+        of_input, of_state, input_bias, state_bias = (getattr(self.gru, name) for name in GRU_PARAMETERS)
         reset, _, new = functional.linear(torch.cat([bands, known], dim=1), of_input, input_bias).chunk(3, dim=1)
         state = known.new_zeros(1, self.units)
         for _ in range(SETTLED):  # where a unit rests, it is what its update would make it, however rare its updates are

@@ -241,3 +241,7 @@ def test_the_state_of_a_fine_tuned_network_loads_into_another(network: Streaming
     other.load_state_dict(shared.state_dict())
     with torch.no_grad():
         torch.testing.assert_close(other.eval()(noise()), shared.eval()(noise()))
+
+
+def test_a_network_whose_tables_are_trained_begins_in_the_same_silence(network: StreamingNetwork) -> None:
+    torch.testing.assert_close(fine_tunable(network, {}).initial_state(2), fold_normalisation(network).initial_state(2))
