@@ -70,10 +70,10 @@ def random_fcn(folder: Path) -> Path:
 
 
 def weights(path: Path) -> list[np.ndarray]:
-    """Of the convolutions of a variant that stores them as they are, in order."""
+    """Of the convolutions of a variant that stores them as they are, in order: ``[outputs, inputs, taps]``."""
     graph = onnx.load(path).graph
     constants = {constant.name: onnx.numpy_helper.to_array(constant) for constant in graph.initializer}
-    return [constants[node.input[1]] for node in graph.node if node.op_type == "Conv"]
+    return [constants[node.input[1]].squeeze(2) for node in graph.node if node.op_type == "Conv"]
 
 
 def test_every_setting_is_a_point_with_an_honest_card(made: dict[str, VariantCard], folder: Path) -> None:
