@@ -11,7 +11,7 @@ from collections.abc import Iterable
 import numpy as np
 from torch import nn
 
-from compression.export_memory import MemoryGraph
+from compression.export_memory import remember
 from compression.graph import Graph, as_array
 from models.adaptation import FAINTEST, FIRST, LONGEST, MEANS, ONSET, RATES, REFERENCE, SILENCE, Adaptation
 
@@ -29,13 +29,11 @@ class AdaptationGraph:
         self.module, self.graph, self.parts = module, graph, parts
         self.following: dict[str, str] = {}
         self.ramps = self._ramps()
-        self.memory = None if module.memory is None else MemoryGraph(module.memory, graph, parts)
 
     def _ramps(self) -> str:
         """Shares ``[2, hop]`` of the bound before a sample and of that after it; computed, as numbers cost bytes."""
         graph, hop = self.graph, self.module.hop
-        numbers = graph.add("Range", *(graph.constant(float(value)) for value in (1, hop + 1, 1)))
-        after = graph.add("Unsqueeze", graph.add("Mul", numbers, graph.constant(1 / hop)), graph.integers(0))
+        after = graph.add("Unsqueeze", graph.add("Mul", graph.range(1, hop + 1, 1), graph.constant(1 / hop)), graph.integers(0))
         return graph.add("Concat", graph.add("Sub", graph.constant(1.0), after), after, axis=0)
 
     def hear(self, audio: str) -> None:
@@ -78,11 +76,11 @@ class AdaptationGraph:
         inputs = graph.add("Concat", graph.reshape(relative, 0, -1, MEANS * width), loudness, axis=2)
         units = self._units(inputs)
         known = graph.add("Concat", graph.add("Unsqueeze", self.parts["units"], graph.integers(1)), units, axis=1)
-        if self.memory is None:
-            return self._controls(known)
-        recalled = self.memory.recall(audio, units)
-        self.following |= self.memory.following
-        return self._controls(graph.add("Concat", known, recalled, axis=2))
+        if module.memory is not None:
+            remembered, following = remember(module.memory, graph, self.parts, audio, units)
+            self.following |= following
+            known = graph.add("Concat", known, remembered, axis=2)
+        return self._controls(known)
 
     def _units(self, inputs: str) -> str:
         """``[batch, hops, units]``."""

@@ -92,6 +92,10 @@ class Graph:
         last, stacked = self.add_many("Scan", initial, *sequences, outputs=2, body=loop, num_scan_inputs=len(sequences))
         return last, stacked
 
+    def range(self, start: float, end: float, step: float) -> str:
+        """Numbers made when the graph is loaded, ``[count]``, as stored ones cost bytes."""
+        return self.add("Range", *(self.constant(float(value)) for value in (start, end, step)))
+
     def slice(self, x: str, start: int, end: int, axis: int) -> str:
         """Elements ``start`` to ``end`` along an axis, numpy's meaning of negative numbers."""
         return self.add("Slice", x, self.integers(start), self.integers(end), self.integers(axis))

@@ -97,13 +97,13 @@ class Adaptation(nn.Module):
         """
         state = {name: first.new_zeros(1, size) for name, size in self.state_sizes.items()}
         state |= {"count": state["count"] + FIRST, "loudness": state["loudness"] + 1, "bounds": state["bounds"] + 1}
-        first, silent = first.expand(-1, -1, 2 * self.hop), first.new_zeros(1, 2 * self.hop)  # units settle in one hop
-        heard = self.hear(silent, state)
-        state["units"] = self.listen(silent, first, heard, state)[1]["units"]
+        heard = self.hear(first.new_zeros(1, self.hop), state)
+        units, _ = self._units(first.expand(-1, -1, self.hop), heard, state)  # settled after this hop
+        state["units"], remembered = units[:, 0], None
         if self.memory is not None:
             state["memory"] = self.memory.silence(state["units"])
-        controls, _ = self.listen(silent, first, heard, state)
-        return [(gain[..., 1:], shift[..., 1:]) for gain, shift in controls], list(state.values())
+            remembered = state["memory"].unsqueeze(1).expand(-1, 2, -1)
+        return self._controls(units.expand(-1, 2, -1), remembered), list(state.values())
 
     def hear(self, audio: Tensor, state: dict[str, Tensor]) -> Heard:
         """Levels of audio ``[batch, samples]``.
@@ -135,6 +135,16 @@ class Adaptation(nn.Module):
             heard: From ``hear``.
             state: Parts of the state rows.
         """
+        units, bands = self._units(first, heard, state)
+        following = {**heard.state, "bands": bands, "units": units[:, -1]}
+        remembered = None
+        if self.memory is not None:
+            remembered, of_memory = self.memory(audio, units, state)
+            following |= of_memory
+        return self._controls(torch.cat([state["units"].unsqueeze(1), units], dim=1), remembered), following
+
+    def _units(self, first: Tensor, heard: Heard, state: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
+        """Units after each hop ``[batch, hops, units]``, and the bands' part of the next state."""
         power = first.unfold(2, self.hop, self.hop).square().mean(3).clamp(min=FAINTEST**2)
         level = heard.ends.unsqueeze(1).log()
         before = state["bands"].view(len(first), MEANS, -1)
@@ -142,15 +152,15 @@ class Adaptation(nn.Module):
         relative = (means[..., 1:] - level.unsqueeze(1)).flatten(1, 2)
         loudness = heard.loudness.clamp(min=FAINTEST).log().unsqueeze(1) - level
         units = torch.tanh(self.bands(relative.transpose(1, 2)) + self.loudness(loudness.transpose(1, 2)))
-        both = torch.cat([state["units"].unsqueeze(1), units], dim=1)
-        following = {**heard.state, "bands": means[..., -1].flatten(1), "units": units[:, -1]}
-        found = [control(both) for control in self.controls]
-        if self.memory is not None:
-            recalled, remembered = self.memory(audio, units, state)
-            found = [a + b for a, b in zip(found, recalled, strict=True)]
-            following |= remembered
-        pairs = [values.transpose(1, 2).chunk(2, dim=1) for values in found]
-        return [(gain.exp(), shift) for gain, shift in pairs], following
+        return units, means[..., -1].flatten(1)
+
+    def _controls(self, units: Tensor, remembered: Tensor | None) -> Controls:
+        """Factor and shift of each layer, from units and what is remembered at the same bounds, ``[batch, bounds, units]``."""
+        found = [control(units) for control in self.controls]
+        if self.memory is not None and remembered is not None:
+            found = [known + recalled for known, recalled in zip(found, self.memory.recall(remembered), strict=True)]
+        pairs = (values.transpose(1, 2).chunk(2, dim=1) for values in found)
+        return [(gain.exp(), shift) for gain, shift in pairs]
 
 
 def modulate(x: Tensor, gain: Tensor, shift: Tensor) -> Tensor:

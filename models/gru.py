@@ -21,6 +21,14 @@ class Gru(nn.GRU):
     def __init__(self, inputs: int, units: int) -> None:
         super().__init__(inputs, units)
 
+    @property
+    def weights(self) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """Of inputs and units, then their biases, also where a parametrization stands in the place of the parameters."""
+        of_input, of_state, input_bias, state_bias = (
+            getattr(self, f"{name}_l0") for name in ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
+        )
+        return of_input, of_state, input_bias, state_bias
+
     def forward(self, x: Tensor, hidden: Tensor) -> tuple[Tensor, Tensor]:  # type: ignore[override]
         """Outputs ``[frames, batch, units]`` and the last of them, ``[1, batch, units]``.
 
@@ -31,9 +39,8 @@ class Gru(nn.GRU):
         if x.device.type != "cpu" or not torch.is_grad_enabled():
             return super().forward(x, hidden)
         dtype = torch.get_autocast_dtype("cpu") if torch.is_autocast_enabled("cpu") else x.dtype
-        weights = (self.weight_ih_l0, self.weight_hh_l0, self.bias_ih_l0, self.bias_hh_l0)
         with torch.autocast("cpu", enabled=False):
-            outputs: Tensor = _Recurrence.apply(x.to(dtype), hidden[0].float(), *weights)  # type: ignore[no-untyped-call]
+            outputs: Tensor = _Recurrence.apply(x.to(dtype), hidden[0].float(), *self.weights)  # type: ignore[no-untyped-call]
         return outputs.to(dtype), outputs[-1:].to(dtype)
 
 

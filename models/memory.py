@@ -23,7 +23,6 @@ WINDOW = 480  # samples of the longest probe
 LOWEST, HIGHEST = 50.0, 7600.0  # Hz
 RATE = 16000
 FLOOR = 10 ** (-50 / 20)  # least level of a band that is told from silence
-GRU_PARAMETERS = "weight_ih_l0", "weight_hh_l0", "bias_ih_l0", "bias_hh_l0"
 SETTLED = 100  # steps towards what is remembered of endless silence
 
 
@@ -71,7 +70,7 @@ class Memory(nn.Module):
             nn.init.zeros_(recall.weight)
         self.register_buffer("probes", probes(), persistent=False)
         with torch.no_grad():  # logarithms of levels lie about -3
-            weight, _, bias, _ = self.gru.parameters()
+            weight, _, bias, _ = self.gru.weights
             weight[:, :BANDS].div_(2)
             bias.add_(3 * weight[:, :BANDS].sum(1))
 
@@ -103,7 +102,7 @@ class Memory(nn.Module):
             known: The further values meanwhile, ``[1, inputs]``.
         """
         bands = self.hear(known.new_zeros(1, WINDOW)).squeeze(1)
-        of_input, of_state, input_bias, state_bias = (getattr(self.gru, name) for name in GRU_PARAMETERS)
+        of_input, of_state, input_bias, state_bias = self.gru.weights
         reset, _, new = functional.linear(torch.cat([bands, known], dim=1), of_input, input_bias).chunk(3, dim=1)
         state = known.new_zeros(1, self.units)
         for _ in range(SETTLED):  # where a unit rests, it is what its update would make it, however rare its updates are
@@ -111,8 +110,12 @@ class Memory(nn.Module):
             state = 0.5 * (state + torch.tanh(new + torch.sigmoid(reset + recalled_reset) * recalled))
         return state
 
-    def forward(self, audio: Tensor, known: Tensor, state: dict[str, Tensor]) -> tuple[list[Tensor], dict[str, Tensor]]:
-        """What is added to the controls of each layer at bounds of hops ``[batch, 1 + hops, 2 * filters]``, and the next state.
+    def recall(self, remembered: Tensor) -> list[Tensor]:
+        """What is added to the controls of each layer, ``[batch, bounds, 2 * filters]``, for ``[batch, bounds, units]``."""
+        return [recall(remembered) for recall in self.recalls]
+
+    def forward(self, audio: Tensor, known: Tensor, state: dict[str, Tensor]) -> tuple[Tensor, dict[str, Tensor]]:
+        """What is remembered at the bounds of hops, ``[batch, 1 + hops, units]``, and the next state.
 
         Args:
             audio: Divided by its level, ``[batch, samples]``, whole hops.
@@ -125,4 +128,4 @@ class Memory(nn.Module):
         remembered, last = self.gru(heard, before)
         both = torch.cat([before.to(remembered.dtype), remembered]).transpose(0, 1)
         following = {"heard": audio[:, self.hop - WINDOW :], "memory": last[0]}
-        return [recall(both) for recall in self.recalls], following
+        return both, following
