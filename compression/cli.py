@@ -98,11 +98,12 @@ def train(
     """Train a network from clean speech and noise, or from noisy and clean pairs.
 
     Ctrl-C saves; the same command goes on. The run's folder holds checkpoint.pt, best.pt and log.jsonl, and polished.pt
-    where the recipe has a [polish].
+    where the recipe has a [polish]. Where it has a [memory], that of a new run is taught first.
     """
     require_extra()
     import torch
 
+    from compression.memory_lesson import teach_memory
     from compression.polish import polish
     from compression.recipe import load_recipe
     from compression.sources import Sources, mixer, open_recordings
@@ -124,6 +125,10 @@ def train(
     trainer = Trainer(settings, *batches(settings.training), folder, where, resume_from, mixers=mixers)
     if trainer.step < settings.training.steps:
         (folder / "polished.pt").unlink(missing_ok=True)  # of the network as it was before
+    if settings.memory is not None and trainer.step == 0:
+        rest = deadline - time.monotonic()
+        if not teach_memory(settings, settings.memory, trainer, batches(settings.memory), where, mixers, rest):
+            return
     finished = trainer.run(budget_seconds=deadline - time.monotonic())
     if settings.polish is not None and finished:
         trained = folder / ("best.pt" if (folder / "best.pt").exists() else "checkpoint.pt")

@@ -19,6 +19,8 @@ from models.adaptation import FAINTEST, FIRST, LONGEST, MEANS, ONSET, RATES, REF
 class AdaptationGraph:
     """Writes one adaptation into a graph: ``hear``, ``listen``, and then ``following`` has its part of the next state.
 
+    Where there is a memory, ``remembered`` is then what it holds at the bounds of hops, ``[batch, 1 + hops, units]``.
+
     Args:
         module: It.
         graph: Where to.
@@ -77,9 +79,9 @@ class AdaptationGraph:
         units = self._units(inputs)
         known = graph.add("Concat", graph.add("Unsqueeze", self.parts["units"], graph.integers(1)), units, axis=1)
         if module.memory is not None:
-            remembered, following = remember(module.memory, graph, self.parts, audio, units)
+            self.remembered, following = remember(module.memory, graph, self.parts, audio, units)
             self.following |= following
-            known = graph.add("Concat", known, remembered, axis=2)
+            known = graph.add("Concat", known, self.remembered, axis=2)
         return self._controls(known)
 
     def _units(self, inputs: str) -> str:

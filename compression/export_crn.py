@@ -39,17 +39,13 @@ class CrnGraph:
         graph, network = self.graph, self.network
         sizes = list(network.state_sizes.values())
         history, overlap, *hidden = graph.add_many("Split", "state", graph.integers(*sizes), outputs=len(sizes), axis=1)
-        transforms = Transforms(graph, network)
+        transforms = Transforms(graph, network.transform)
         audio = graph.add("Concat", history, "audio", axis=1)
         hops = graph.reshape(audio, 0, -1, network.hop)
         spectrum = transforms.analyse(audio, hops)
         masked, hidden = self._mask(spectrum, dict(zip(list(network.state_sizes)[2:], hidden, strict=True)))
-        first, second = transforms.synthesise(masked)
-        tails = graph.add("Concat", graph.reshape(overlap, 0, 1, 1, network.hop), second, axis=1)
-        summed = graph.add("Add", first, graph.slice(tails, 0, -1, 1))
-        graph.add("Reshape", summed, graph.integers(0, -1), name="enhanced")
+        _, last_tail = transforms.synthesise(masked, overlap, name="enhanced")
         last_hop = graph.reshape(graph.slice(hops, -1, 2**31, 1), 0, -1)
-        last_tail = graph.reshape(graph.slice(tails, -1, 2**31, 1), 0, -1)
         graph.add("Concat", last_hop, last_tail, *hidden, axis=1, name="next_state")
 
     def _power(self, log_power: str, exponent: float) -> str:
@@ -79,7 +75,7 @@ class CrnGraph:
         graph, network, config = self.graph, self.network, self.network.config
         wide = config.subband_channels
         frames = graph.add("Shape", x, end=1)
-        x = graph.reshape(x, -1, 3, 1, network.bins)
+        x = graph.reshape(x, -1, 3, 1, network.transform.bins)
         x = graph.silu(self._convolve(x, network.entry, network.entry_norm))
         skips = []
         for conv, norm in zip(network.encoder, network.encoder_norms, strict=True):
@@ -107,7 +103,7 @@ class CrnGraph:
         order = np.arange(2 * per_band).reshape(per_band, 2).T.ravel()  # of each band real values first, then imaginary ones
         x = graph.convolution(x, as_array(mask.weight)[order], as_array(mask.bias)[order], padding=1)
         planes = graph.add("Transpose", graph.reshape(x, -1, 2, per_band, 2 * self.network.bands), perm=[0, 1, 3, 2])
-        return self._by_frame(planes, frames, 2, self.network.bins)
+        return self._by_frame(planes, frames, 2, self.network.transform.bins)
 
     def _by_frame(self, x: str, frames: str, *shape: int) -> str:
         """Frames and batch apart again: ``[frames, any, *shape]``."""

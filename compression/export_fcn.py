@@ -5,6 +5,7 @@ from __future__ import annotations
 from torch import nn
 
 from compression.export_adaptation import AdaptationGraph
+from compression.export_gate import let_through
 from compression.graph import Graph, as_array
 from models.fcn import INPUT_SCALE, SLOPE, TAPS, Fcn
 
@@ -38,11 +39,15 @@ def write_fcn(network: Fcn, graph: Graph) -> None:
             x = graph.add("Add", graph.add("Mul", x, gain), shift)
         x = graph.add("LeakyRelu", x, alpha=SLOPE)
     x = graph.add("Tanh", x)
-    if adapted is None:
-        graph.add("Squeeze", x, graph.integers(1, 2), name="enhanced")
-    else:
-        graph.add("Mul", graph.add("Squeeze", x, graph.integers(1, 2)), adapted.former_level, name="enhanced")
+    enhanced = graph.add("Squeeze", x, graph.integers(1, 2))
+    if adapted is not None:
+        enhanced = graph.add("Mul", enhanced, adapted.former_level)
         following |= adapted.following
+        if network.gate is not None:
+            remembered = graph.slice(adapted.remembered, 1, 2**31, 1)
+            passed, waiting = let_through(network.gate, graph, parts, "audio", remembered)
+            enhanced, following = graph.add("Add", enhanced, passed), following | waiting
+    graph.add("Identity", enhanced, name="enhanced")
     graph.add("Concat", *(following[name] for name in sizes), axis=1, name="next_state")
 
 

@@ -9,6 +9,8 @@ from compression.export_gru import gru_frames
 from compression.graph import Graph
 from models.memory import BANDS, FLOOR, HIGHEST, LOWEST, RATE, WINDOW, Memory
 
+RISE = math.log((HIGHEST + 700) / (LOWEST + 700)) / (BANDS - 1)  # of the logarithm of a frequency and 700 Hz, from band to band
+
 
 def remember(module: Memory, graph: Graph, parts: dict[str, str], audio: str, known: str) -> tuple[str, dict[str, str]]:
     """Write a memory: what is remembered at the bounds of hops, ``[batch, 1 + hops, units]``, and its parts of the next state.
@@ -40,14 +42,17 @@ def _hear(graph: Graph, audio: str, hop: int) -> str:
     return graph.add("Transpose", _times(graph, level, 0.5), perm=[2, 0, 1])
 
 
+def shifted_frequencies(graph: Graph) -> str:
+    """``models.memory.frequencies`` and 700 Hz, ``[BANDS, 1]``."""
+    number = graph.add("Unsqueeze", graph.range(0, BANDS, 1), graph.integers(1))
+    return _times(graph, graph.add("Exp", _times(graph, number, RISE)), LOWEST + 700)
+
+
 def _probes(graph: Graph) -> str:
     """``models.memory.probes``, computed when the graph is loaded."""
-    lowest, highest = LOWEST + 700, HIGHEST + 700
-    number = graph.add("Unsqueeze", graph.range(0, BANDS, 1), graph.integers(1))
-    rise = math.log(highest / lowest) / (BANDS - 1)
-    shifted = _times(graph, graph.add("Exp", _times(graph, number, rise)), lowest)  # frequency + 700 Hz
+    shifted = shifted_frequencies(graph)
     age = graph.range(WINDOW - 0.5, 0, -1)
-    length = graph.add("Min", graph.add("Div", graph.constant(2 * RATE / rise), shifted), graph.constant(float(WINDOW)))
+    length = graph.add("Min", graph.add("Div", graph.constant(2 * RATE / RISE), shifted), graph.constant(float(WINDOW)))
     share = graph.add("Min", graph.add("Div", age, length), graph.constant(1.0))
     window = graph.add("Sub", graph.constant(1.0), graph.add("Cos", _times(graph, share, 2 * math.pi)))
     window = graph.add("Div", window, graph.add("Sqrt", _times(graph, length, 1.5)))

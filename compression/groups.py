@@ -106,6 +106,7 @@ def _fcn_axes(network: Fcn) -> Axes:
             found |= _gru("adaptation.memory.gru", None, "memory_units")
             recalls = (f"adaptation.memory.recalls.{index}.weight" for index in range(last))
             found |= {recall: (f"filters.{index}", "memory_units") for index, recall in enumerate(recalls)}
+            found |= {"gate.gains.weight": (None, "memory_units"), "gate.gains.bias": (None,), "gate.shares": (None,)}
     return found
 
 

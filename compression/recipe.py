@@ -142,12 +142,14 @@ class Recipe:
         mixing: Of speech and noise.
         polish: A second training, see ``compression.polish``, of the same loss and batches where it does not name others; None
             for none.
+        memory: A training before it, see ``compression.memory_lesson``, likewise.
     """
 
     network: dict[str, Any]
     training: TrainingSettings
     mixing: MixingSettings
     polish: TrainingSettings | None = None
+    memory: TrainingSettings | None = None
 
     def build(self) -> StreamingNetwork:
         """A new network with random weights."""
@@ -189,19 +191,29 @@ def load_recipe(path: Path) -> Recipe:
     """
     tables = read_tables(path)
     try:
-        if unknown := set(tables) - {"network", "training", "mixing", "polish"}:
-            raise ValueError(f"unknown table [{unknown.pop()}]; use [network], [training], [mixing] and [polish]")
+        if unknown := set(tables) - {"network", "memory", "training", "mixing", "polish"}:
+            raise ValueError(f"unknown table [{unknown.pop()}]; use [network], [memory], [training], [mixing] and [polish]")
         training = settings_from(TrainingSettings, tables.get("training", {}), "training")
         mixing = settings_from(MixingSettings, tables.get("mixing", {}), "mixing")
-        polish = None
-        if "polish" in tables:
-            same = {name: getattr(training, name) for name in INHERITED}
-            polish = fine_settings_from(tables["polish"], "polish", same)
-        recipe = Recipe(tables.get("network", {}), training, mixing, polish)
-        recipe.build()
+        same = {name: getattr(training, name) for name in INHERITED}
+        polish = fine_settings_from(tables["polish"], "polish", same) if "polish" in tables else None
+        memory = None
+        if "memory" in tables:
+            memory = fine_settings_from(tables["memory"], "memory", {name: same[name] for name in LOSS_ENTRIES})
+        recipe = Recipe(tables.get("network", {}), training, mixing, polish, memory)
+        network = recipe.build()
+        if memory is not None:
+            _check_lesson(network, memory)
     except (TypeError, ValueError) as error:
         raise RecipeError(f"{path}: {error}") from error
     return recipe
+
+
+def _check_lesson(network: StreamingNetwork, settings: TrainingSettings) -> None:
+    if not isinstance(network, Fcn) or not network.config.memory_units:
+        raise ValueError("[memory] needs memory_units in [network]")
+    if settings.stretches != 1:
+        raise ValueError("stretches in [memory] must be 1: its examples are heard whole")
 
 
 def fine_settings_from(table: Any, name: str, usual: dict[str, Any] | None = None) -> TrainingSettings:

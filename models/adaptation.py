@@ -98,7 +98,7 @@ class Adaptation(nn.Module):
         state = {name: first.new_zeros(1, size) for name, size in self.state_sizes.items()}
         state |= {"count": state["count"] + FIRST, "loudness": state["loudness"] + 1, "bounds": state["bounds"] + 1}
         heard = self.hear(first.new_zeros(1, self.hop), state)
-        units, _ = self._units(first.expand(-1, -1, self.hop), heard, state)  # settled after this hop
+        units, _ = self.units_of(first.expand(-1, -1, self.hop), heard, state)  # settled after this hop
         state["units"], remembered = units[:, 0], None
         if self.memory is not None:
             state["memory"] = self.memory.silence(state["units"])
@@ -126,8 +126,8 @@ class Adaptation(nn.Module):
 
     def listen(
         self, audio: Tensor, first: Tensor, heard: Heard, state: dict[str, Tensor]
-    ) -> tuple[Controls, dict[str, Tensor]]:
-        """Controls of each layer, and the next state.
+    ) -> tuple[Controls, Tensor | None, dict[str, Tensor]]:
+        """Controls of each layer, what the memory holds after each hop ``[batch, hops, memory_units]``, and the next state.
 
         Args:
             audio: The signal divided by its level, ``[batch, samples]``.
@@ -135,16 +135,17 @@ class Adaptation(nn.Module):
             heard: From ``hear``.
             state: Parts of the state rows.
         """
-        units, bands = self._units(first, heard, state)
+        units, bands = self.units_of(first, heard, state)
         following = {**heard.state, "bands": bands, "units": units[:, -1]}
         remembered = None
         if self.memory is not None:
             remembered, of_memory = self.memory(audio, units, state)
             following |= of_memory
-        return self._controls(torch.cat([state["units"].unsqueeze(1), units], dim=1), remembered), following
+        controls = self._controls(torch.cat([state["units"].unsqueeze(1), units], dim=1), remembered)
+        return controls, None if remembered is None else remembered[:, 1:], following
 
-    def _units(self, first: Tensor, heard: Heard, state: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
-        """Units after each hop ``[batch, hops, units]``, and the bands' part of the next state."""
+    def units_of(self, first: Tensor, heard: Heard, state: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
+        """Units after each hop ``[batch, hops, units]``, and the bands' part of the next state; arguments as of ``listen``."""
         power = first.unfold(2, self.hop, self.hop).square().mean(3).clamp(min=FAINTEST**2)
         level = heard.ends.unsqueeze(1).log()
         before = state["bands"].view(len(first), MEANS, -1)

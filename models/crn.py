@@ -21,6 +21,7 @@ from torch.nn import functional
 
 from models.gru import Gru
 from models.network import StreamingNetwork, layers, named_layers, split_state
+from models.transform import Transform
 
 COMPRESSION = 0.3
 EPSILON = 1e-12
@@ -145,18 +146,16 @@ class Crn(StreamingNetwork):
     """See the module's docstring. Latency: one window, of two hops."""
 
     family = "crn"
-    analysis_window: Tensor
 
     def __init__(self, config: CrnConfig | None = None) -> None:
         super().__init__()
         self.config = config = config or CrnConfig()
+        self.transform = Transform(config.hop)
         self.hop = self.delay = config.hop
-        self.window = 2 * config.hop
-        self.bins = config.hop  # and one more at half the sample rate, which is dropped
+        self.window = self.transform.window
         self.bands = config.subbands
         stride = config.bins_per_band
         channels, wide = config.channels, config.subband_channels
-        self.register_buffer("analysis_window", torch.hann_window(self.window).sqrt(), persistent=False)
         self.entry = FrequencyConv(3, channels, 2 * stride, stride=stride)
         self.entry_norm = ChannelNorm(channels)
         self.encoder = layers(FrequencyConv(channels, channels, 3) for _ in range(config.depth))
@@ -206,24 +205,11 @@ class Crn(StreamingNetwork):
     def step(self, audio: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
         parts = split_state(state, self.state_sizes)
         audio = torch.cat([parts["history"], audio], dim=1)
-        spectrum = self._analyse(audio)
+        spectrum = self.transform.analyse(audio)
         masked, hidden = self._mask(spectrum, parts)
-        enhanced, overlap = self._synthesise(masked, parts["overlap"])
+        enhanced, overlap = self.transform.synthesise(masked, parts["overlap"])
         history = audio[:, -(self.window - self.hop) :]
         return enhanced, torch.cat([history, overlap, *hidden], dim=1)
-
-    def _analyse(self, audio: Tensor) -> Tensor:
-        """Samples ``[batch, window + (frames - 1) * hop]`` to spectra ``[frames, batch, bins, 2]``."""
-        frames = audio.unfold(1, self.window, self.hop).transpose(0, 1)
-        return torch.view_as_real(torch.fft.rfft(frames * self.analysis_window)[..., : self.bins])
-
-    def _synthesise(self, spectrum: Tensor, overlap: Tensor) -> tuple[Tensor, Tensor]:
-        """Spectra to samples ``[batch, frames * hop]`` by overlap-add, and the part still to be completed."""
-        frames = torch.fft.irfft(torch.view_as_complex(spectrum.contiguous()), n=self.window)
-        frames = (frames * self.analysis_window).transpose(0, 1)
-        first, second = frames[..., : self.hop], frames[..., self.hop :]
-        carried = torch.cat([overlap.unsqueeze(1), second[:, :-1]], dim=1)
-        return (first + carried).flatten(1), second[:, -1]
 
     def _mask(self, spectrum: Tensor, parts: dict[str, Tensor]) -> tuple[Tensor, list[Tensor]]:
         power = spectrum.square().sum(-1, keepdim=True) + EPSILON

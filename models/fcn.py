@@ -24,8 +24,10 @@ from torch.nn import functional
 
 from models.adaptation import Adaptation, Controls, modulate
 from models.convolution import convolve
+from models.gate import Gate
 from models.network import StreamingNetwork, layers, split_state
 
+HOP = 160
 TAPS = 55
 SLOPE = 0.3
 INPUT_SCALE = 8.0
@@ -40,7 +42,8 @@ class FcnConfig:
         filters: Of each hidden layer. Pruning makes them fewer, one by one.
         control_units: Of the network that scales and shifts normalised filters by what has been heard; 0 for none, and a fixed
             scale of the input.
-        memory_units: Of the GRU beside it that remembers finer bands; 0 for none.
+        memory_units: Of the GRU beside it that remembers finer bands, and of the gate that it opens beside the filters; 0 for
+            neither.
     """
 
     filters: tuple[int, ...] = (30,) * 7
@@ -55,6 +58,8 @@ class FcnConfig:
             raise ValueError("control_units and memory_units must not be negative")
         if self.memory_units and not self.control_units:
             raise ValueError("memory_units need control_units beside them")
+        if self.memory_units and (len(self.filters) + 1) * (TAPS // 2) < HOP:
+            raise ValueError("memory_units need at least five hidden layers: what its gate lets through is late by a hop")
 
 
 def filterbank(bands: int) -> Tensor:
@@ -87,8 +92,8 @@ class Fcn(StreamingNetwork):
     """See the module's docstring. Latency: a hop of 10 ms and 216 samples (13.5 ms) of look-ahead."""
 
     family = "fcn"
-    hop = 160
-    window = 160
+    hop = HOP
+    window = HOP
 
     def __init__(self, config: FcnConfig | None = None) -> None:
         super().__init__()
@@ -100,6 +105,7 @@ class Fcn(StreamingNetwork):
         self.adaptation = None
         if config.control_units:
             self.adaptation = Adaptation(config.filters, config.control_units, self.hop, self.delay, config.memory_units)
+        self.gate = Gate(config.memory_units, self.hop, self.delay) if config.memory_units else None
         if min(config.filters) >= 2:
             self._pass_through()
 
@@ -137,8 +143,10 @@ class Fcn(StreamingNetwork):
 
     @property
     def state_sizes(self) -> dict[str, int]:
-        memory = {f"layer{i}": conv.in_channels * (TAPS - 1) for i, conv in enumerate(self.convs)}
-        return memory if self.adaptation is None else memory | self.adaptation.state_sizes
+        sizes = {f"layer{i}": conv.in_channels * (TAPS - 1) for i, conv in enumerate(self.convs)}
+        for part in (self.adaptation, self.gate):
+            sizes |= {} if part is None else part.state_sizes
+        return sizes
 
     def macs_per_second(self) -> int:
         return self.macs_of(self.config)
@@ -148,6 +156,7 @@ class Fcn(StreamingNetwork):
         """``macs_per_second`` of a network of these widths."""
         macs = sum(inputs * outputs for inputs, outputs in itertools.pairwise((1, *config.filters, 1))) * TAPS * cls.sample_rate
         adaptation = Adaptation.macs_of(config.filters, config.control_units, config.memory_units)
+        adaptation += Gate.macs_of(config.memory_units, cls.hop)
         return macs + adaptation * cls.sample_rate // cls.hop
 
     def initial_state(self, batch: int) -> Tensor:
@@ -162,7 +171,9 @@ class Fcn(StreamingNetwork):
                 if index == 0 and self.adaptation is not None:
                     controls, adapted = self.adaptation.silence(value)
                 value = self._activate(index, value, controls)
-        return torch.cat(rows + adapted, dim=1).expand(batch, -1)
+        found = torch.cat(rows + adapted, dim=1)
+        closed = found.new_zeros(1, self.state_size - found.shape[1])  # the gate's
+        return torch.cat([found, closed], dim=1).expand(batch, -1)
 
     def step(self, audio: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
         parts = split_state(state, self.state_sizes)
@@ -170,20 +181,39 @@ class Fcn(StreamingNetwork):
         if self.adaptation is not None:
             heard = self.adaptation.hear(audio, parts)
             x = x / heard.level
-        levelled, x, controls = x, x.unsqueeze(1), None
+        levelled, x, controls, remembered = x, x.unsqueeze(1), None, None
         for index, conv in enumerate(self.convs):
             name = f"layer{index}"
             x = torch.cat([parts[name].view(len(x), conv.in_channels, TAPS - 1), x], dim=2)
             following[name] = x[..., 1 - TAPS :].flatten(1)
             x = self._normalise(index, conv(x))
             if index == 0 and self.adaptation is not None:
-                controls, adapted = self.adaptation.listen(levelled, x, heard, parts)
+                controls, remembered, adapted = self.adaptation.listen(levelled, x, heard, parts)
                 following |= adapted
             x = self._activate(index, x, controls)
         enhanced = x.squeeze(1)
         if self.adaptation is not None:
             enhanced = enhanced * heard.former_level
+        if self.gate is not None and remembered is not None:
+            passed, waiting = self.gate(audio, remembered, parts)
+            enhanced, following = enhanced + passed, following | waiting
         return enhanced, torch.cat([following[name] for name in self.state_sizes], dim=1)
+
+    @torch.no_grad()
+    def overhear(self, audio: Tensor) -> Tensor:
+        """What the memory's GRU hears of whole signals ``[batch, samples]``, whole hops: ``[hops, batch, features]``.
+
+        Raises:
+            ValueError: The network has no memory.
+        """
+        if self.adaptation is None or self.adaptation.memory is None:
+            raise ValueError("only an fcn with memory_units remembers")
+        state = split_state(self.initial_state(len(audio)), self.state_sizes)
+        heard = self.adaptation.hear(audio, state)
+        levelled = audio * INPUT_SCALE / heard.level
+        first = self.convs[0](torch.cat([state["layer0"], levelled], dim=1).unsqueeze(1))
+        units, _ = self.adaptation.units_of(self._normalise(0, first), heard, state)
+        return self.adaptation.memory.features(torch.cat([state["heard"], levelled], dim=1), units)
 
     def _normalise(self, index: int, x: Tensor) -> Tensor:
         if index == len(self.norms):

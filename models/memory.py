@@ -114,6 +114,10 @@ class Memory(nn.Module):
         """What is added to the controls of each layer, ``[batch, bounds, 2 * filters]``, for ``[batch, bounds, units]``."""
         return [recall(remembered) for recall in self.recalls]
 
+    def features(self, audio: Tensor, known: Tensor) -> Tensor:
+        """What the GRU hears, ``[hops, batch, BANDS + inputs]``: arguments as of ``hear`` and ``forward``."""
+        return torch.cat([self.hear(audio), known], dim=2).transpose(0, 1)
+
     def forward(self, audio: Tensor, known: Tensor, state: dict[str, Tensor]) -> tuple[Tensor, dict[str, Tensor]]:
         """What is remembered at the bounds of hops, ``[batch, 1 + hops, units]``, and the next state.
 
@@ -123,9 +127,8 @@ class Memory(nn.Module):
             state: Parts of the state rows.
         """
         audio = torch.cat([state["heard"], audio], dim=1)
-        heard = torch.cat([self.hear(audio), known], dim=2).transpose(0, 1)
         before = state["memory"].unsqueeze(0)
-        remembered, last = self.gru(heard, before)
+        remembered, last = self.gru(self.features(audio, known), before)
         both = torch.cat([before.to(remembered.dtype), remembered]).transpose(0, 1)
         following = {"heard": audio[:, self.hop - WINDOW :], "memory": last[0]}
         return both, following

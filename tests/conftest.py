@@ -57,11 +57,12 @@ def recordings(tmp_path_factory: pytest.TempPathFactory, voice: Callable[..., np
     return folder
 
 
-def _random_network(family: str, **more: int) -> StreamingNetwork:
+def _random_network(family: str, **more: object) -> StreamingNetwork:
     import torch
     from torch import nn
 
     from compression.recipe import build_network
+    from models.gate import Gate
 
     torch.set_num_threads(1)
     sizes = {
@@ -71,6 +72,8 @@ def _random_network(family: str, **more: int) -> StreamingNetwork:
     torch.manual_seed(5)
     network = build_network({"family": family, **sizes[family], **more})
     for module in network.modules():
+        if isinstance(module, Gate):
+            nn.init.uniform_(module.shares, 0.3, 0.7)  # untrained, it lets nothing through
         if isinstance(module, nn.Conv1d):
             module.reset_parameters()
         if isinstance(module, nn.Linear) and family == "fcn":
@@ -83,12 +86,12 @@ def _random_network(family: str, **more: int) -> StreamingNetwork:
     return network.eval()
 
 
-KINDS: dict[str, tuple[str, dict[str, int]]] = {
+KINDS: dict[str, tuple[str, dict[str, object]]] = {
     "crn": ("crn", {}),
     "crn of 16 ms": ("crn", {"hop": 256, "bins_per_band": 8}),
     "fcn": ("fcn", {}),
     "adaptive fcn": ("fcn", {"control_units": 6}),
-    "fcn with a memory": ("fcn", {"control_units": 6, "memory_units": 5}),
+    "fcn with a memory": ("fcn", {"filters": [4, 3, 5, 3, 4], "control_units": 6, "memory_units": 5}),
 }
 
 

@@ -95,6 +95,23 @@ def test_from_recordings_to_figures_in_a_card(folder: Path, tmp_path: Path) -> N
     assert by_checkpoint.splitlines()[2] == text.splitlines()[2]
 
 
+def test_a_recipe_with_a_memory_teaches_it_before_the_network_is_trained(folder: Path, tmp_path: Path) -> None:
+    recipe, run = tmp_path / "remembering.toml", tmp_path / "run"
+    lesson = "[memory]\nsteps = 3\ncooldown = 1\nbatch = 2\nseconds = 1.0\nvalidation_batches = 1\n"
+    recipe.write_text(
+        RECIPE.replace("filters = [2]", "filters = [4, 4, 4, 4, 4]\ncontrol_units = 3\nmemory_units = 5") + lesson
+    )
+    command = ("train", recipe, "--speech", folder / "speech", "--noise", folder / "noise", "--threads", 1, "--run", run)
+    succeed(*command, "--minutes", 1e-9)
+    assert not (run / "checkpoint.pt").exists()  # there was no time for the lesson
+    succeed(*command)
+    assert load_checkpoint(run / "memory/checkpoint.pt")["step"] == 3
+    assert load_checkpoint(run / "checkpoint.pt")["average"]["gate.shares"].min() > 0.4
+    longer = (*command[:-1], tmp_path / "longer", "--resume-from", run / "checkpoint.pt")
+    succeed(*longer)
+    assert (tmp_path / "longer/memory/checkpoint.pt").exists()  # a new run, a new lesson
+
+
 def test_a_recipe_with_a_polish_ends_with_a_network_that_can_be_trained_on(folder: Path, tmp_path: Path) -> None:
     recipe, run = tmp_path / "polished.toml", tmp_path / "run"
     recipe.write_text(

@@ -51,8 +51,8 @@ def test_silence_is_heard_as_the_floor_and_windows_fit(memory: Memory) -> None:
 
 def test_an_untrained_memory_changes_nothing() -> None:
     torch.manual_seed(1)
-    plain = Fcn(FcnConfig((6, 5), control_units=4)).eval()
-    remembering = Fcn(FcnConfig((6, 5), control_units=4, memory_units=7)).eval()
+    plain = Fcn(FcnConfig((6, 5, 4, 4, 4), control_units=4)).eval()
+    remembering = Fcn(FcnConfig((6, 5, 4, 4, 4), control_units=4, memory_units=7)).eval()
     remembering.load_state_dict(plain.state_dict(), strict=False)
     audio = 0.1 * torch.randn(2, 4000)
     with torch.no_grad():
@@ -62,7 +62,7 @@ def test_an_untrained_memory_changes_nothing() -> None:
 def test_what_was_heard_seconds_ago_is_remembered() -> None:
     """Two streams that differ in the order of what came before, not in its level."""
     torch.manual_seed(1)
-    network = Fcn(FcnConfig((6, 5), control_units=4, memory_units=16)).eval()
+    network = Fcn(FcnConfig((6, 5, 4, 4, 4), control_units=4, memory_units=16)).eval()
     assert network.adaptation is not None
     assert network.adaptation.memory is not None
     for recall in network.adaptation.memory.recalls:

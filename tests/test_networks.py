@@ -49,7 +49,7 @@ def test_convolution_in_bfloat16_is_that_in_float32_within_its_precision() -> No
 @pytest.mark.parametrize(("control_units", "memory_units"), [(0, 0), (5, 0), (5, 6)])
 def test_fcn_state_before_the_first_sample_is_endless_silence(control_units: int, memory_units: int) -> None:
     torch.manual_seed(1)
-    network = Fcn(FcnConfig((3, 4), control_units, memory_units)).eval()
+    network = Fcn(FcnConfig((3, 4, 3, 4, 3), control_units, memory_units)).eval()
     start = network.initial_state(1)
     with torch.no_grad():
         _, later = network.step(torch.zeros(1, 4 * network.hop), start)
@@ -101,6 +101,7 @@ def test_convolutions_along_frequency_keep_their_weights_in_channels_last() -> N
         (FcnConfig, {"control_units": -1}, "must not be negative"),
         (FcnConfig, {"control_units": 4, "memory_units": -1}, "must not be negative"),
         (FcnConfig, {"memory_units": 4}, "need control_units"),
+        (FcnConfig, {"filters": (4,) * 4, "control_units": 4, "memory_units": 4}, "at least five hidden layers"),
     ],
 )
 def test_widths_that_make_no_network_are_refused(config, arguments, message) -> None:

@@ -18,7 +18,7 @@ def small(family: str) -> StreamingNetwork:
     """A network with random weights and statistics."""
     torch.manual_seed(0)
     adapts, remembers = family in FAMILIES[2:], family == FAMILIES[3]
-    network: StreamingNetwork = Fcn(FcnConfig((6, 5, 4), control_units=3 * adapts, memory_units=5 * remembers))
+    network: StreamingNetwork = Fcn(FcnConfig((6, 5, 4) + (4, 5) * remembers, 3 * adapts, 5 * remembers))
     if family == "crn":
         network = Crn(CrnConfig(channels=6, subband_channels=8, subband_units=(6, 5), fullband_units=(7, 4), depth=2))
     for name, value in network.state_dict().items():

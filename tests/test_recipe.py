@@ -32,6 +32,12 @@ def test_entries_arrive_where_they_belong(tmp_path: Path) -> None:
     polish = load_recipe(path).polish
     assert polish is not None
     assert (polish.steps, polish.weight_decay) == (2000, 0)
+    assert recipe.memory is None
+    remembering = "[memory]\nsteps = 3000\n[network]\ncontrol_units = 2\nmemory_units = 3\nfilters = [3, 4, 3, 3, 3]\n"
+    path.write_text(path.read_text().replace("[network]", remembering).replace("filters = [3, 4]\n", ""))
+    memory = load_recipe(path).memory
+    assert memory is not None
+    assert (memory.steps, memory.batch, memory.residual) == (3000, 8, load_recipe(path).training.residual)
     with pytest.raises(RecipeError, match="2 steps do not fit the recipe: cooldown"):
         recipe.with_steps(2)
 
@@ -45,6 +51,11 @@ def test_entries_arrive_where_they_belong(tmp_path: Path) -> None:
         ("training = 3", "training must be a table"),
         ("polish = 3", "polish must be a table"),
         ("[polish]\nbatch = 0", r".polish.: steps, batch"),
+        ("[memory]", r".memory. needs memory_units in .network."),
+        (
+            "[network]\nfamily = 'fcn'\ncontrol_units = 2\nmemory_units = 2\n[memory]\nstretches = 2",
+            "stretches in .memory. must be 1",
+        ),
         ("[network]\nchannels = 3", "unknown family None"),
         ('[network]\nfamily = "crn"\nwidth = 3', "width"),
         ('[network]\nfamily = "crn"\nchannels = 0', "at least 1"),

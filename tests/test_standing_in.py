@@ -25,10 +25,11 @@ FAMILIES = ["crn", "fcn", "adaptive fcn", "fcn with a memory"]
 def network(family: str) -> StreamingNetwork:
     torch.manual_seed(1)
     adapts, remembers = family in FAMILIES[2:], family == FAMILIES[3]
-    made: StreamingNetwork = Fcn(FcnConfig((6, 6), control_units=3 * adapts, memory_units=8 * remembers))
+    made: StreamingNetwork = Fcn(FcnConfig((6, 6) + (6, 6, 6) * remembers, 3 * adapts, 8 * remembers))
     if made.family == "fcn" and remembers:
         for recall in made.adaptation.memory.recalls:
             nn.init.normal_(recall.weight, std=0.1)  # untrained, nothing is recalled
+        nn.init.constant_(made.gate.shares, 0.5)  # nor let through
     if family == "crn":
         made = Crn(CrnConfig(channels=8, subband_channels=12, subband_units=(8,), fullband_units=(10,), depth=1))
     return made.eval()
