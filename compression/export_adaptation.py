@@ -55,12 +55,19 @@ class AdaptationGraph:
         past, delay = self.module.state_sizes["bounds"], self.module.delay
         start = (past - 1) * self.module.hop
         self.level = graph.slice(levels, start, 2**31, 1)
-        self.former_level = graph.slice(levels, start - delay, -delay, 1)
+        weights = graph.add("Concat", parts["weights"], weight, axis=1)
+        later = graph.add("Concat", graph.slice(weights, 1, 2**31, 1), graph.slice(weights, -1, 2**31, 1), axis=1)
+        audible = graph.add("Max", weights, later)
+        share = graph.add("Mul", audible, graph.add("Sub", graph.constant(2.0), audible))
+        self.former_level = graph.slice(
+            graph.add("Mul", levels, graph.reshape(self._between(share), 0, -1)), start - delay, -delay, 1
+        )
         last = graph.reshape(graph.slice(means, -1, 2**31, 2), 0, -1)
         self.following = {
             "count": graph.slice(count, -1, 2**31, 1),
             "loudness": last,
             "bounds": graph.slice(bounds, -past, 2**31, 1),
+            "weights": graph.slice(weights, -past, 2**31, 1),
         }
 
     def listen(self, audio: str, first: str) -> list[tuple[str, str]]:

@@ -37,6 +37,7 @@ class MixingSettings:
         speechless: Noise alone; the target is silence.
         pause: Part of the speech is silenced.
         swell: The level of the speech changes by up to 20 dB within seconds.
+        mute: The microphone is silent, or nearly so, at the beginning or for a while.
         reverb: Speech is put in a room; the target keeps the room.
         recorded: That room is a recorded one, where there are any, and not a simulated one.
         equalise: Speech and noise are coloured, each on its own.
@@ -55,6 +56,7 @@ class MixingSettings:
     speechless: float = 0.03
     pause: float = 0.3
     swell: float = 0.0
+    mute: float = 0.0
     reverb: float = 0.3
     recorded: float = 0.4
     equalise: float = 0.6
@@ -170,13 +172,17 @@ class Mixer:
         return torch.where(chance.happens(self.settings.swell), filters.swell(chance, self.samples), 1.0)
 
     def _gate(self, chance: Chance) -> Tensor:
-        """Gains that silence a stretch of some examples, with fades of 10 ms."""
+        """Gains that silence a stretch of the speech of some examples."""
+        stretch = self._stretch(chance)
+        return 1 - chance.happens(self.settings.pause) * stretch
+
+    def _stretch(self, chance: Chance) -> Tensor:
+        """1 within a stretch of each example, 0 elsewhere, with fades of 10 ms."""
         time = torch.arange(self.samples, device=self.device)
         start = chance.uniform(-0.3, 1.0, 1) * self.samples
         end = start + chance.uniform(0.1, 0.6, 1) * self.samples
         fade = 0.01 * SAMPLE_RATE
-        silenced = ((time - start) / fade).clamp(0, 1) * ((end - time) / fade).clamp(0, 1)
-        return 1 - chance.happens(self.settings.pause) * silenced
+        return ((time - start) / fade).clamp(0, 1) * ((end - time) / fade).clamp(0, 1)
 
     def _microphone(self, chance: Chance, noisy: Tensor, clean: Tensor, size: int) -> tuple[Tensor, Tensor]:
         settings = self.settings
@@ -191,4 +197,11 @@ class Mixer:
         gain = torch.minimum(gain, chance.uniform(0.5, 1, 1) / peak)
         ceiling = peak / chance.uniform(1.2, 4, 1)
         noisy = torch.where(chance.happens(settings.clip), noisy.clamp(-ceiling, ceiling), noisy)
+        if settings.mute:  # nothing is drawn where none may be, so that series stay as they were
+            gain = gain * self._muted(chance)
         return noisy * gain, clean * gain
+
+    def _muted(self, chance: Chance) -> Tensor:
+        """Gains of a microphone that is shut for a stretch of some examples: 30 to 90 dB lower, or digital silence."""
+        left = 10 ** (chance.uniform(-90, -30, 1) / 20) * chance.happens(0.5)
+        return 1 - chance.happens(self.settings.mute) * self._stretch(chance) * (1 - left)

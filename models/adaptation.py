@@ -4,7 +4,8 @@ Wu et al. normalise over the whole utterance, so their network knows how loud it
 band; 27 ms of signal do not say. Here running means say it, of the levels of whole hops: the signal is divided by its
 own level, which its output is given back, and each normalised filter is scaled and shifted (Perez et al., AAAI 2018,
 arXiv:1709.07871) by a small network that reads the running levels of the first layer's bands. Everything of it runs
-once a hop and is interpolated between hops. Digital silence is not counted, so nothing adapts to a muted microphone.
+once a hop and is interpolated between hops. Digital silence is not counted, so nothing adapts to a muted microphone; and
+nothing is given back for it, whatever constant the filters make of it.
 """
 
 from __future__ import annotations
@@ -42,7 +43,7 @@ class Heard:
         rates: Share of each hop in the running means after it, ``[batch, means, hops]``.
         ends: Level that signals are divided by, at the end of each hop, ``[batch, hops]``.
         level: The same at every sample, ``[batch, samples]``.
-        former_level: That of the samples which the network's output belongs to.
+        former_level: That of the samples which the network's output belongs to, 0 where these are digital silence.
         state: Parts of the next state.
     """
 
@@ -86,7 +87,14 @@ class Adaptation(nn.Module):
     def state_sizes(self) -> dict[str, int]:
         """As of a ``StreamingNetwork``."""
         past = -(-self.delay // self.hop) + 1
-        sizes = {"count": 1, "loudness": MEANS, "bounds": past, "bands": MEANS * self.filters[0], "units": self.units}
+        sizes = {
+            "count": 1,
+            "loudness": MEANS,
+            "bounds": past,
+            "weights": past,
+            "bands": MEANS * self.filters[0],
+            "units": self.units,
+        }
         return sizes if self.memory is None else sizes | self.memory.state_sizes
 
     def silence(self, first: Tensor) -> tuple[Controls, list[Tensor]]:
@@ -120,9 +128,17 @@ class Adaptation(nn.Module):
         ends = torch.maximum(means[:, 0, 1:], ONSET * means[:, -1, 1:]).clamp(min=FAINTEST)
         bounds = torch.cat([state["bounds"], ends], dim=1)
         level = between(bounds, self.hop)
-        following = {"count": count[:, -1:], "loudness": means[..., -1], "bounds": bounds[:, -state["bounds"].shape[1] :]}
+        past, weights = state["bounds"].shape[1], torch.cat([state["weights"], weight], dim=1)
+        audible = torch.maximum(weights, torch.cat([weights[:, 1:], weights[:, -1:]], dim=1))  # before or after a bound
+        given_back = level * between(audible * (2 - audible), self.hop)  # 1 but for what is hardly louder than silence
+        following = {
+            "count": count[:, -1:],
+            "loudness": means[..., -1],
+            "bounds": bounds[:, -past:],
+            "weights": weights[:, -past:],
+        }
         samples, end = audio.shape[1], level.shape[1] - self.delay
-        return Heard(loudness, rates, ends, level[:, -samples:], level[:, end - samples : end], following)
+        return Heard(loudness, rates, ends, level[:, -samples:], given_back[:, end - samples : end], following)
 
     def listen(
         self, audio: Tensor, first: Tensor, heard: Heard, state: dict[str, Tensor]

@@ -54,7 +54,16 @@ def test_a_sudden_voice_is_not_far_above_the_level(adaptation: Adaptation) -> No
 def test_the_output_is_given_the_level_of_its_own_samples(adaptation: Adaptation) -> None:
     with torch.no_grad():
         heard = adaptation.hear(torch.cat([noise(20, 0.01), noise(20, 0.3)], dim=1), first_state(adaptation))
-    torch.testing.assert_close(heard.former_level[:, 216:], heard.level[:, :-216])
+    torch.testing.assert_close(heard.former_level[:, 216:], heard.level[:, :-216], atol=0, rtol=2e-3)
+
+
+def test_digital_silence_is_given_back_as_such_and_speech_after_it_whole(adaptation: Adaptation) -> None:
+    with torch.no_grad():
+        heard = adaptation.hear(torch.cat([0 * noise(20, 1), noise(20, 0.3), 0 * noise(20, 1)], dim=1), first_state(adaptation))
+    begin, end = 20 * 160 + 216, 40 * 160 + 216
+    assert heard.former_level[:, : begin - 160].abs().max() == 0
+    assert heard.former_level[:, end + 160 :].abs().max() == 0
+    torch.testing.assert_close(heard.former_level[:, begin:end], heard.level[:, begin - 216 : end - 216], atol=0, rtol=1e-3)
 
 
 def test_running_means_over_many_hops_are_those_of_one_at_a_time() -> None:

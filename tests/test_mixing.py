@@ -104,6 +104,18 @@ def test_speech_swells_beside_noise_that_does_not_and_never_beyond_what_it_was()
     torch.testing.assert_close(decibels(rms(noisy)), decibels(rms(calm)), atol=0.1, rtol=0)
 
 
+def test_a_muted_microphone_hears_next_to_nothing_of_speech_and_noise_for_a_while() -> None:
+    calm_noisy, calm = mix(batch=64)
+    noisy, clean = mix(mute=1.0, batch=64)
+    for now, before in ((noisy, calm_noisy), (clean, calm)):
+        left = (now / before).where(before.abs() > 1e-4, torch.nan).reshape(64, 20, -1).nanmedian(2).values
+        assert ((left.nan_to_num(1) > 0.99).float().mean(1) < 1).float().mean() > 0.8  # nearly all have a stretch of it
+        assert (left.nan_to_num(1) > 0.99).any(1).float().mean() > 0.8
+        quietest = left.nan_to_num(1).amin(1)
+        assert 0.2 < (quietest == 0).float().mean() < 0.8
+        assert quietest[quietest > 0].median() < 0.05
+
+
 def test_rumble_comes_on_top_of_the_noise_below_speech_alone() -> None:
     calm_noisy, calm = mix(batch=64)
     noisy, clean = mix(rumble=1.0, batch=64)
