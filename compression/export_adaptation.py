@@ -99,7 +99,7 @@ class AdaptationGraph:
         )
         summed = graph.add("Add", graph.add("MatMul", inputs, weight), graph.weight(as_array(module.bands.bias)))
         units = graph.add("Tanh", summed)
-        self.following["units"] = graph.reshape(graph.slice(units, -1, 2**31, 1), 0, -1)
+        self.following["units"] = graph.newest(units)
         return units
 
     def _controls(self, known: str) -> list[tuple[str, str]]:

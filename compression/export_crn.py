@@ -44,9 +44,8 @@ class CrnGraph:
         hops = graph.reshape(audio, 0, -1, network.hop)
         spectrum = transforms.analyse(audio, hops)
         masked, hidden = self._mask(spectrum, dict(zip(list(network.state_sizes)[2:], hidden, strict=True)))
-        _, last_tail = transforms.synthesise(masked, overlap, name="enhanced")
-        last_hop = graph.reshape(graph.slice(hops, -1, 2**31, 1), 0, -1)
-        graph.add("Concat", last_hop, last_tail, *hidden, axis=1, name="next_state")
+        _, tails = transforms.synthesise(masked, overlap, name="enhanced")
+        graph.add("Concat", graph.newest(hops), graph.newest(tails), *hidden, axis=1, name="next_state")
 
     def _power(self, log_power: str, exponent: float) -> str:
         return self.graph.add("Exp", self.graph.add("Mul", log_power, self.graph.constant(exponent)))

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import math
 
-from compression.export_memory import RISE, shifted_frequencies
+from compression.export_memory import shifted_frequencies
 from compression.export_transforms import Transforms
 from compression.graph import Graph, as_array
 from models.gate import Gate
-from models.memory import BANDS, RATE
+from models.memory import BANDS, RATE, RISE
 
 
 def let_through(module: Gate, graph: Graph, parts: dict[str, str], audio: str, remembered: str) -> tuple[str, dict[str, str]]:
@@ -29,10 +29,11 @@ def let_through(module: Gate, graph: Graph, parts: dict[str, str], audio: str, r
     gains = graph.add("Mul", gains, graph.weight(as_array(module.shares)))
     mask = graph.add("Transpose", graph.add("MatMul", gains, _spread(graph, module.transform.bins)), perm=[1, 0, 2])
     masked = graph.add("Mul", transforms.analyse(heard, hops), graph.add("Unsqueeze", mask, graph.integers(2)))
-    passed, overlap = transforms.synthesise(masked, parts["overlap"])
+    passed, tails = transforms.synthesise(masked, parts["overlap"])
+    overlap = graph.newest(tails)
     passed = graph.add("Concat", parts["waiting"], passed, axis=1)
     following = {
-        "history": graph.reshape(graph.slice(hops, -1, 2**31, 1), 0, -1),
+        "history": graph.newest(hops),
         "overlap": overlap,
         "waiting": graph.slice(passed, -module.late, 2**31, 1),
     }

@@ -7,9 +7,7 @@ from typing import Any
 
 from compression.export_gru import gru_frames
 from compression.graph import Graph
-from models.memory import BANDS, FLOOR, HIGHEST, LOWEST, RATE, WINDOW, Memory
-
-RISE = math.log((HIGHEST + 700) / (LOWEST + 700)) / (BANDS - 1)  # of the logarithm of a frequency and 700 Hz, from band to band
+from models.memory import BANDS, FLOOR, LOWEST, RATE, RISE, WINDOW, Memory
 
 
 def remember(module: Memory, graph: Graph, parts: dict[str, str], audio: str, known: str) -> tuple[str, dict[str, str]]:

@@ -53,7 +53,9 @@ class Transforms:
         return graph.reshape(spectrum, 0, 0, 2, self.transform.bins)
 
     def synthesise(self, spectrum: str, overlap: str, name: str | None = None) -> tuple[str, str]:
-        """Samples ``[batch, frames * hop]`` by overlap-add, and the part still to be completed, ``[batch, hop]``.
+        """Samples ``[batch, frames * hop]`` by overlap-add, and the second halves ``[batch, 1 + frames, 1, hop]`` used for it.
+
+        The newest of these is the part still to be completed.
 
         Args:
             spectrum: As from ``analyse``.
@@ -64,8 +66,7 @@ class Transforms:
         first, second = self._halves(spectrum)
         tails = graph.add("Concat", graph.reshape(overlap, 0, 1, 1, hop), second, axis=1)
         summed = graph.add("Add", first, graph.slice(tails, 0, -1, 1))
-        samples = graph.add("Reshape", summed, graph.integers(0, -1), name=name)
-        return samples, graph.reshape(graph.slice(tails, -1, 2**31, 1), 0, -1)
+        return graph.add("Reshape", summed, graph.integers(0, -1), name=name), tails
 
     def _halves(self, spectrum: str) -> tuple[str, str]:
         """First and second halves, ``[batch, frames, 1, hop]``, of the windowed frames of spectra."""

@@ -104,6 +104,10 @@ class Graph:
         """Reshape; 0 keeps a dimension, -1 is what is left."""
         return self.add("Reshape", x, self.integers(*shape))
 
+    def newest(self, x: str) -> str:
+        """The last element along the second axis, as a row of a state: ``[batch, values]``."""
+        return self.reshape(self.slice(x, -1, 2**31, 1), 0, -1)
+
     def affine(self, x: str, weight: npt.ArrayLike, bias: npt.ArrayLike) -> str:
         """``x @ weight + bias`` of a matrix ``x``; ``weight`` is ``[inputs, outputs]``."""
         return self.add("Gemm", x, self.weight(weight), self.weight(bias))

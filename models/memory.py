@@ -21,6 +21,7 @@ from models.network import layers
 BANDS = 64
 WINDOW = 480  # samples of the longest probe
 LOWEST, HIGHEST = 50.0, 7600.0  # Hz
+RISE = math.log((HIGHEST + 700) / (LOWEST + 700)) / (BANDS - 1)  # of the logarithm of a frequency and 700 Hz, from band to band
 RATE = 16000
 FLOOR = 10 ** (-50 / 20)  # least level of a band that is told from silence
 SETTLED = 100  # steps towards what is remembered of endless silence
@@ -34,7 +35,7 @@ def frequencies() -> Tensor:
 
 def lengths() -> Tensor:
     """Of the probes' windows ``[BANDS]``, samples: a probe hears half of what its neighbours hear, up to ``WINDOW``."""
-    apart = math.log((HIGHEST + 700) / (LOWEST + 700)) / (BANDS - 1) * (frequencies() + 700)
+    apart = RISE * (frequencies() + 700)
     return (2 * RATE / apart).clamp(max=WINDOW)
 
 

@@ -8,15 +8,24 @@ import pytest
 import torch
 from onnx import numpy_helper
 
+from compression.checkpoint import load_network
 from compression.errors import ExportError
 from compression.export import check_against_torch, export, to_onnx
 from models.fcn import Fcn, FcnConfig
 from models.network import StreamingNetwork
-from models.zoo import load_variant
+from models.zoo import SHIPPED, load_variant
+
+CHECKPOINTS = Path(__file__).parent.parent / "compression/checkpoints"
 
 
 def test_a_right_graph_passes_over_200_frames(network: StreamingNetwork) -> None:
     assert check_against_torch(network, to_onnx(network, "original").SerializeToString()) < 1e-4
+
+
+@pytest.mark.parametrize("family", ["crn", "fcn"])
+def test_the_shipped_original_is_what_its_checkpoint_gives_so_that_it_can_be_compressed_again(family: str) -> None:
+    shipped = onnx.load(SHIPPED / f"{family}/original.onnx")
+    assert shipped.graph == to_onnx(load_network(CHECKPOINTS / f"{family}.pt"), "original").graph
 
 
 def test_filters_that_are_nearly_a_block_are_made_one_and_cost_no_bytes() -> None:
