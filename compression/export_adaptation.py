@@ -6,12 +6,8 @@ a triangular table, and a mean over all hops one product with it.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-
 import numpy as np
-from torch import nn
 
-from compression.export_memory import remember
 from compression.graph import Graph, as_array
 from models.adaptation import FAINTEST, FIRST, LONGEST, MEANS, ONSET, RATES, REFERENCE, SILENCE, Adaptation
 
@@ -19,7 +15,7 @@ from models.adaptation import FAINTEST, FIRST, LONGEST, MEANS, ONSET, RATES, REF
 class AdaptationGraph:
     """Writes one adaptation into a graph: ``hear``, ``listen``, and then ``following`` has its part of the next state.
 
-    Where there is a memory, ``remembered`` is then what it holds at the bounds of hops, ``[batch, 1 + hops, units]``.
+    ``units`` are then those that the controls come from, after each hop, ``[batch, hops, units]``.
 
     Args:
         module: It.
@@ -70,8 +66,8 @@ class AdaptationGraph:
             "weights": graph.slice(weights, -past, 2**31, 1),
         }
 
-    def listen(self, audio: str, first: str) -> list[tuple[str, str]]:
-        """Factor and shift ``[batch, filters, 1, samples]`` of each layer, from the levelled signal and the first output."""
+    def listen(self, first: str) -> list[tuple[str, str]]:
+        """Factor and shift ``[batch, filters, 1, samples]`` of each layer, from the first output."""
         graph, module = self.graph, self.module
         width = module.filters[0]
         level = graph.add("Log", graph.reshape(self.ends, 0, 1, -1, 1))
@@ -83,13 +79,9 @@ class AdaptationGraph:
         relative = graph.add("Transpose", graph.add("Sub", means, level), perm=[0, 2, 1, 3])
         loudness = graph.add("Sub", self._log(graph.reshape(self.loudness, 0, -1, 1)), graph.reshape(level, 0, -1, 1))
         inputs = graph.add("Concat", graph.reshape(relative, 0, -1, MEANS * width), loudness, axis=2)
-        units = self._units(inputs)
-        known = graph.add("Concat", graph.add("Unsqueeze", self.parts["units"], graph.integers(1)), units, axis=1)
-        if module.memory is not None:
-            self.remembered, following = remember(module.memory, graph, self.parts, audio, units)
-            self.following |= following
-            known = graph.add("Concat", known, self.remembered, axis=2)
-        return self._controls(known)
+        self.units = self._units(inputs)
+        before = graph.add("Unsqueeze", self.parts["units"], graph.integers(1))
+        return self._controls(graph.add("Concat", before, self.units, axis=1))
 
     def _units(self, inputs: str) -> str:
         """``[batch, hops, units]``."""
@@ -102,13 +94,11 @@ class AdaptationGraph:
         self.following["units"] = graph.newest(units)
         return units
 
-    def _controls(self, known: str) -> list[tuple[str, str]]:
+    def _controls(self, units: str) -> list[tuple[str, str]]:
         graph, module = self.graph, self.module
-        weight = self._side_by_side(module.controls)
-        if module.memory is not None:
-            weight = graph.add("Concat", weight, self._side_by_side(module.memory.recalls), axis=0)
+        weight = graph.add("Concat", *(graph.weight(as_array(control.weight).T) for control in module.controls), axis=1)
         bias = graph.joined_weights(*(as_array(control.bias) for control in module.controls))
-        controls = graph.add("Add", graph.add("MatMul", known, weight), bias)
+        controls = graph.add("Add", graph.add("MatMul", units, weight), bias)
         sizes = graph.integers(*(width for width in module.filters for _ in range(2)))
         apart = graph.add_many("Split", controls, sizes, outputs=2 * len(module.filters), axis=2)
         gains = graph.add("Exp", graph.add("Concat", *apart[::2], axis=2))
@@ -117,10 +107,6 @@ class AdaptationGraph:
         sizes = graph.integers(*module.filters, *module.filters)
         found = graph.add_many("Split", every, sizes, outputs=2 * len(module.filters), axis=1)
         return list(zip(found[: len(module.filters)], found[len(module.filters) :], strict=True))
-
-    def _side_by_side(self, linear: Iterable[nn.Linear]) -> str:
-        """Weights ``[inputs, outputs]`` of several layers that read the same."""
-        return self.graph.add("Concat", *(self.graph.weight(as_array(layer.weight).T) for layer in linear), axis=1)
 
     def _rms(self, hops: str, over: float = 1.0) -> str:
         """Over the last axis, a hop."""

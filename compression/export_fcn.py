@@ -6,6 +6,7 @@ from torch import nn
 
 from compression.export_adaptation import AdaptationGraph
 from compression.export_gate import let_through
+from compression.export_memory import remember
 from compression.graph import Graph, as_array
 from models.fcn import INPUT_SCALE, SLOPE, TAPS, Fcn
 
@@ -33,7 +34,7 @@ def write_fcn(network: Fcn, graph: Graph) -> None:
         if index == len(network.norms):
             break
         if index == 0 and adapted is not None:
-            controls = adapted.listen(levelled, x)
+            controls = adapted.listen(x)
         if controls:
             gain, shift = controls[index]
             x = graph.add("Add", graph.add("Mul", x, gain), shift)
@@ -43,10 +44,10 @@ def write_fcn(network: Fcn, graph: Graph) -> None:
     if adapted is not None:
         enhanced = graph.add("Mul", enhanced, adapted.former_level)
         following |= adapted.following
-        if network.gate is not None:
-            remembered = graph.slice(adapted.remembered, 1, 2**31, 1)
-            passed, waiting = let_through(network.gate, graph, parts, "audio", remembered)
-            enhanced, following = graph.add("Add", enhanced, passed), following | waiting
+        if network.memory is not None and network.gate is not None:
+            remembered, of_memory = remember(network.memory, graph, parts, levelled, adapted.units)
+            passed, of_gate = let_through(network.gate, graph, parts, "audio", remembered)
+            enhanced, following = graph.add("Add", enhanced, passed), following | of_memory | of_gate
     graph.add("Identity", enhanced, name="enhanced")
     graph.add("Concat", *(following[name] for name in sizes), axis=1, name="next_state")
 

@@ -8,6 +8,7 @@ from compression.export_memory import shifted_frequencies
 from compression.export_transforms import Transforms
 from compression.graph import Graph, as_array
 from models.gate import Gate
+from models.mel import CORNER
 from models.memory import BANDS, RATE, RISE
 
 
@@ -43,7 +44,7 @@ def let_through(module: Gate, graph: Graph, parts: dict[str, str], audio: str, r
 def _spread(graph: Graph, bins: int) -> str:
     """``models.gate.spread``, computed when the graph is loaded."""
     lower = graph.slice(shifted_frequencies(graph), 0, BANDS - 1, 0)
-    shifted = graph.range(700, 700 + RATE / 2, RATE / 2 / bins)
+    shifted = graph.range(CORNER, CORNER + RATE / 2, RATE / 2 / bins)
     above = graph.add("Sub", graph.add("Div", shifted, lower), graph.constant(1.0))
     rise = graph.add("Div", above, graph.constant(math.expm1(RISE)))
     rise = graph.add("Clip", rise, graph.constant(0.0), graph.constant(1.0))

@@ -7,11 +7,12 @@ from typing import Any
 
 from compression.export_gru import gru_frames
 from compression.graph import Graph
+from models.mel import CORNER
 from models.memory import BANDS, FLOOR, LOWEST, RATE, RISE, WINDOW, Memory
 
 
 def remember(module: Memory, graph: Graph, parts: dict[str, str], audio: str, known: str) -> tuple[str, dict[str, str]]:
-    """Write a memory: what is remembered at the bounds of hops, ``[batch, 1 + hops, units]``, and its parts of the next state.
+    """Write a memory: what is remembered after each hop, ``[batch, hops, units]``, and its parts of the next state.
 
     Args:
         module: It.
@@ -26,8 +27,7 @@ def remember(module: Memory, graph: Graph, parts: dict[str, str], audio: str, kn
     before = graph.add("Unsqueeze", parts["memory"], graph.integers(0))
     every, last = gru_frames(graph, heard, module.gru, before)
     following = {"heard": graph.slice(audio, module.hop - WINDOW, 2**31, 1), "memory": graph.reshape(last, -1, module.units)}
-    remembered = graph.add("Concat", before, graph.add("Squeeze", every, graph.integers(1)), axis=0)
-    return graph.add("Transpose", remembered, perm=[1, 0, 2]), following
+    return graph.add("Transpose", graph.add("Squeeze", every, graph.integers(1)), perm=[1, 0, 2]), following
 
 
 def _hear(graph: Graph, audio: str, hop: int) -> str:
@@ -41,9 +41,9 @@ def _hear(graph: Graph, audio: str, hop: int) -> str:
 
 
 def shifted_frequencies(graph: Graph) -> str:
-    """``models.memory.frequencies`` and 700 Hz, ``[BANDS, 1]``."""
+    """``models.memory.frequencies`` and the corner of the mel scale, ``[BANDS, 1]``."""
     number = graph.add("Unsqueeze", graph.range(0, BANDS, 1), graph.integers(1))
-    return _times(graph, graph.add("Exp", _times(graph, number, RISE)), LOWEST + 700)
+    return _times(graph, graph.add("Exp", _times(graph, number, RISE)), LOWEST + CORNER)
 
 
 def _probes(graph: Graph) -> str:
@@ -54,7 +54,7 @@ def _probes(graph: Graph) -> str:
     share = graph.add("Min", graph.add("Div", age, length), graph.constant(1.0))
     window = graph.add("Sub", graph.constant(1.0), graph.add("Cos", _times(graph, share, 2 * math.pi)))
     window = graph.add("Div", window, graph.add("Sqrt", _times(graph, length, 1.5)))
-    phase = _times(graph, graph.add("Mul", age, graph.add("Sub", shifted, graph.constant(700.0))), 2 * math.pi / RATE)
+    phase = _times(graph, graph.add("Mul", age, graph.add("Sub", shifted, graph.constant(CORNER))), 2 * math.pi / RATE)
     waves = (graph.add("Mul", window, graph.add(wave, phase)) for wave in ("Cos", "Sin"))
     return graph.add("Unsqueeze", graph.add("Concat", *waves, axis=0), graph.integers(1))
 

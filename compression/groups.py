@@ -102,11 +102,9 @@ def _fcn_axes(network: Fcn) -> Axes:
     if network.adaptation is not None:
         found |= {"adaptation.bands.weight": (None, "filters.0"), "adaptation.bands.bias": (None,)}
         found["adaptation.loudness.weight"] = (None, None)
-        if network.adaptation.memory is not None:
-            found |= _gru("adaptation.memory.gru", None, "memory_units")
-            recalls = (f"adaptation.memory.recalls.{index}.weight" for index in range(last))
-            found |= {recall: (f"filters.{index}", "memory_units") for index, recall in enumerate(recalls)}
-            found |= {"gate.gains.weight": (None, "memory_units"), "gate.gains.bias": (None,), "gate.shares": (None,)}
+    if network.memory is not None:
+        found |= _gru("memory.gru", None, "memory_units")
+        found |= {"gate.gains.weight": (None, "memory_units"), "gate.gains.bias": (None,), "gate.shares": (None,)}
     return found
 
 

@@ -18,12 +18,13 @@ from compression.batches import Batches
 from compression.recipe import Recipe, TrainingSettings
 from compression.train import Trainer
 from models.fcn import Fcn
+from models.gate import Gate
 from models.gru import Gru
-from models.memory import BANDS
+from models.memory import BANDS, Memory
 from models.network import StreamingNetwork
 
 STEEPNESS = 8.0  # or units are driven to their bounds to lower what a bias is to lower
-SHARE = 0.5  # of the gate in the output when the network's training begins
+SHARE = 0.5  # of a gate in the output that was shut before
 EXAMPLES = 6  # batches over which features are standardised
 SETTLED = 20  # hops that are left out of each example there
 
@@ -31,7 +32,8 @@ SETTLED = 20  # hops that are left out of each example there
 class Lesson(nn.Module):
     """A denoiser of a network's memory and gate alone, ``[batch, samples]``.
 
-    Features are standardised: their means are many times what they vary by, and would drive units to their bounds.
+    Features are standardised: their means are many times what they vary by, and would drive units to their bounds. Where the
+    network's gate is open, it begins with what that network has learned.
 
     Args:
         network: Whose memory it is to be. It is not trained.
@@ -50,8 +52,31 @@ class Lesson(nn.Module):
         self.register_buffer("deviation", features.std(0).clamp(min=0.01))
         self.gru = Gru(features.shape[1], network.config.memory_units)
         self.head = nn.Linear(network.config.memory_units, BANDS)
-        nn.init.zeros_(self.head.weight)
-        nn.init.constant_(self.head.bias, 1 / STEEPNESS)
+        if self._gate.shares.any():
+            self._go_on()
+        else:
+            nn.init.zeros_(self.head.weight)
+            nn.init.constant_(self.head.bias, 1 / STEEPNESS)
+
+    @property
+    def _gate(self) -> Gate:
+        assert self.network.gate is not None
+        return self.network.gate
+
+    @property
+    def _memory(self) -> Memory:
+        assert self.network.memory is not None
+        return self.network.memory
+
+    @torch.no_grad()
+    def _go_on(self) -> None:
+        """Begin with what the network has learned: ``remember`` the other way round."""
+        self.gru.load_state_dict(self._memory.gru.state_dict())
+        of_input, _, bias, _ = self.gru.weights
+        bias.add_(of_input @ self.mean)
+        of_input.mul_(self.deviation)
+        self.head.weight.copy_(self._gate.gains.weight / STEEPNESS)
+        self.head.bias.copy_(self._gate.gains.bias / STEEPNESS)
 
     def _features(self, audio: Tensor) -> Tensor:
         return self.network.overhear(audio[:, : audio.shape[1] // self.hop * self.hop])
@@ -63,32 +88,30 @@ class Lesson(nn.Module):
         return self
 
     def forward(self, audio: Tensor) -> Tensor:
-        gate, delay, samples = self.network.gate, self.network.delay, audio.shape[1]
-        assert gate is not None
+        delay, samples = self.network.delay, audio.shape[1]
         audio = functional.pad(audio, (0, delay + -(samples + delay) % self.hop))
         features = (self._features(audio) - self.mean) / self.deviation
         units, _ = self.gru(features, features.new_zeros(1, len(audio), self.head.in_features))
         gains = torch.sigmoid(STEEPNESS * self.head(units.transpose(0, 1)))
-        passed, _ = gate.let_through(
-            audio, gains, {name: audio.new_zeros(len(audio), n) for name, n in gate.state_sizes.items()}
-        )
+        state = {name: audio.new_zeros(len(audio), size) for name, size in self._gate.state_sizes.items()}
+        passed, _ = self._gate.let_through(audio, gains, state)
         return passed[:, delay : delay + samples]
 
     @torch.no_grad()
     def remember(self) -> None:
-        """Give the network what was learned, for features as they are: its output is half the gate's, half its filters'."""
-        adaptation, gate = self.network.adaptation, self.network.gate
-        assert adaptation is not None
-        assert adaptation.memory is not None
-        assert gate is not None
-        adaptation.memory.gru.load_state_dict(self.gru.state_dict())
-        of_input, _, bias, _ = adaptation.memory.gru.weights
+        """Give the network what was learned, for features as they are.
+
+        Where its gate was shut, its output is now half the gate's, half its filters'; else their shares stay as they were.
+        """
+        memory, gate = self._memory, self._gate
+        memory.gru.load_state_dict(self.gru.state_dict())
+        of_input, _, bias, _ = memory.gru.weights
         of_input.div_(self.deviation)
         bias.sub_(of_input @ self.mean)
-        for recall in adaptation.memory.recalls:
-            recall.weight.zero_()  # it was of another memory
         gate.gains.weight.copy_(STEEPNESS * self.head.weight)
         gate.gains.bias.copy_(STEEPNESS * self.head.bias)
+        if gate.shares.any():
+            return
         gate.shares.fill_(SHARE)
         for parameter in self.network.convs[-1].parameters():
             parameter.mul_(1 - SHARE)  # nearly a half: what is quiet passes tanh as it is

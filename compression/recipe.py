@@ -63,6 +63,8 @@ class TrainingSettings:
         freeze_norm_after: Step from which (unless 0) normalisation uses its running statistics, as in serving. A network that
             knows absolute levels (``fcn``) learns faster so: the statistics of a small batch change with its levels. -1 for
             a trained network, so that not even the first batch changes them.
+        keep_memory: The memory of an ``fcn``, and what it asks of its gate, stay as they were taught: a step of two seconds
+            through all layers teaches a GRU next to nothing.
         bfloat16: Matrix products and convolutions in bfloat16 (weights stay in float32).
     """
 
@@ -90,6 +92,7 @@ class TrainingSettings:
     residual_hold: float = -1.0
     distillation: float = 0.5
     freeze_norm_after: int = 0
+    keep_memory: bool = False
     bfloat16: bool = False
 
     def __post_init__(self) -> None:
@@ -202,18 +205,20 @@ def load_recipe(path: Path) -> Recipe:
             memory = fine_settings_from(tables["memory"], "memory", {name: same[name] for name in LOSS_ENTRIES})
         recipe = Recipe(tables.get("network", {}), training, mixing, polish, memory)
         network = recipe.build()
+        if training.keep_memory:
+            _check_memory(network, "keep_memory")
         if memory is not None:
-            _check_lesson(network, memory)
+            _check_memory(network, "[memory]")
+            if memory.stretches != 1:
+                raise ValueError("stretches in [memory] must be 1: its examples are heard whole")
     except (TypeError, ValueError) as error:
         raise RecipeError(f"{path}: {error}") from error
     return recipe
 
 
-def _check_lesson(network: StreamingNetwork, settings: TrainingSettings) -> None:
+def _check_memory(network: StreamingNetwork, entry: str) -> None:
     if not isinstance(network, Fcn) or not network.config.memory_units:
-        raise ValueError("[memory] needs memory_units in [network]")
-    if settings.stretches != 1:
-        raise ValueError("stretches in [memory] must be 1: its examples are heard whole")
+        raise ValueError(f"{entry} needs memory_units in [network]")
 
 
 def fine_settings_from(table: Any, name: str, usual: dict[str, Any] | None = None) -> TrainingSettings:

@@ -22,6 +22,7 @@ from compression.optimizer import Optimizers
 from compression.recipe import LOSS_ENTRIES, Recipe, TrainingSettings
 from compression.stretches import Listener, stretched
 from compression.telling import Progress, say
+from models.fcn import Fcn
 from models.network import StreamingNetwork
 
 VALIDATION_SEED = 7
@@ -89,6 +90,9 @@ class Trainer:
         start = recipe.build() if network is None else network
         self.network = copy.deepcopy(start).to(device)
         self.average = copy.deepcopy(start).to(device)  # once on a device, a parametrized network cannot be copied
+        if self.settings.keep_memory and isinstance(self.network, Fcn):
+            for part in self.network.taught_apart:
+                part.requires_grad_(False)
         self.listen = Listener(self.settings.stretches)
         self.optimizer = Optimizers(self.network, self.settings.learning_rate, self.settings.weight_decay, self.settings.soap)
         self.step, self.hours, self.best = 0, 0.0, float("inf")

@@ -18,7 +18,6 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from models.memory import Memory
 from models.network import layers
 
 REFERENCE = 10 ** (-24 / 20)  # level that is taken for 1
@@ -63,10 +62,9 @@ class Adaptation(nn.Module):
         units: Of the network between levels and scales.
         hop: Samples over which a level is taken.
         delay: Samples by which the network's output lags behind its input.
-        memory_units: Of the GRU beside that network; 0 for none.
     """
 
-    def __init__(self, filters: Sequence[int], units: int, hop: int, delay: int, memory_units: int = 0) -> None:
+    def __init__(self, filters: Sequence[int], units: int, hop: int, delay: int) -> None:
         super().__init__()
         self.filters, self.units, self.hop, self.delay = tuple(filters), units, hop, delay
         self.bands = nn.Linear(MEANS * filters[0], units)
@@ -75,19 +73,17 @@ class Adaptation(nn.Module):
         for control in self.controls:
             nn.init.zeros_(control.weight)
             nn.init.zeros_(control.bias)
-        self.memory = Memory(units, memory_units, filters, hop) if memory_units else None
 
     @staticmethod
-    def macs_of(filters: Sequence[int], units: int, memory_units: int) -> int:
+    def macs_of(filters: Sequence[int], units: int) -> int:
         """Multiplications a hop."""
-        controls = units * (MEANS * filters[0] + 1 + 2 * sum(filters))
-        return controls + Memory.macs_of(units, memory_units, filters)
+        return units * (MEANS * filters[0] + 1 + 2 * sum(filters))
 
     @property
     def state_sizes(self) -> dict[str, int]:
         """As of a ``StreamingNetwork``."""
         past = -(-self.delay // self.hop) + 1
-        sizes = {
+        return {
             "count": 1,
             "loudness": MEANS,
             "bounds": past,
@@ -95,9 +91,8 @@ class Adaptation(nn.Module):
             "bands": MEANS * self.filters[0],
             "units": self.units,
         }
-        return sizes if self.memory is None else sizes | self.memory.state_sizes
 
-    def silence(self, first: Tensor) -> tuple[Controls, list[Tensor]]:
+    def silence(self, first: Tensor) -> tuple[Controls, dict[str, Tensor]]:
         """Controls under endless digital silence, and the state's parts.
 
         Args:
@@ -107,11 +102,8 @@ class Adaptation(nn.Module):
         state |= {"count": state["count"] + FIRST, "loudness": state["loudness"] + 1, "bounds": state["bounds"] + 1}
         heard = self.hear(first.new_zeros(1, self.hop), state)
         units, _ = self.units_of(first.expand(-1, -1, self.hop), heard, state)  # settled after this hop
-        state["units"], remembered = units[:, 0], None
-        if self.memory is not None:
-            state["memory"] = self.memory.silence(state["units"])
-            remembered = state["memory"].unsqueeze(1).expand(-1, 2, -1)
-        return self._controls(units.expand(-1, 2, -1), remembered), list(state.values())
+        state["units"] = units[:, 0]
+        return self._controls(units.expand(-1, 2, -1)), state
 
     def hear(self, audio: Tensor, state: dict[str, Tensor]) -> Heard:
         """Levels of audio ``[batch, samples]``.
@@ -140,25 +132,17 @@ class Adaptation(nn.Module):
         samples, end = audio.shape[1], level.shape[1] - self.delay
         return Heard(loudness, rates, ends, level[:, -samples:], given_back[:, end - samples : end], following)
 
-    def listen(
-        self, audio: Tensor, first: Tensor, heard: Heard, state: dict[str, Tensor]
-    ) -> tuple[Controls, Tensor | None, dict[str, Tensor]]:
-        """Controls of each layer, what the memory holds after each hop ``[batch, hops, memory_units]``, and the next state.
+    def listen(self, first: Tensor, heard: Heard, state: dict[str, Tensor]) -> tuple[Controls, Tensor, dict[str, Tensor]]:
+        """Controls of each layer, the units that they come from, after each hop ``[batch, hops, units]``, and the next state.
 
         Args:
-            audio: The signal divided by its level, ``[batch, samples]``.
             first: The first layer's normalised output ``[batch, bands, samples]``, of a signal divided by its level.
             heard: From ``hear``.
             state: Parts of the state rows.
         """
         units, bands = self.units_of(first, heard, state)
-        following = {**heard.state, "bands": bands, "units": units[:, -1]}
-        remembered = None
-        if self.memory is not None:
-            remembered, of_memory = self.memory(audio, units, state)
-            following |= of_memory
-        controls = self._controls(torch.cat([state["units"].unsqueeze(1), units], dim=1), remembered)
-        return controls, None if remembered is None else remembered[:, 1:], following
+        controls = self._controls(torch.cat([state["units"].unsqueeze(1), units], dim=1))
+        return controls, units, {**heard.state, "bands": bands, "units": units[:, -1]}
 
     def units_of(self, first: Tensor, heard: Heard, state: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
         """Units after each hop ``[batch, hops, units]``, and the bands' part of the next state; arguments as of ``listen``."""
@@ -171,12 +155,9 @@ class Adaptation(nn.Module):
         units = torch.tanh(self.bands(relative.transpose(1, 2)) + self.loudness(loudness.transpose(1, 2)))
         return units, means[..., -1].flatten(1)
 
-    def _controls(self, units: Tensor, remembered: Tensor | None) -> Controls:
-        """Factor and shift of each layer, from units and what is remembered at the same bounds, ``[batch, bounds, units]``."""
-        found = [control(units) for control in self.controls]
-        if self.memory is not None and remembered is not None:
-            found = [known + recalled for known, recalled in zip(found, self.memory.recall(remembered), strict=True)]
-        pairs = (values.transpose(1, 2).chunk(2, dim=1) for values in found)
+    def _controls(self, units: Tensor) -> Controls:
+        """Factor and shift of each layer, from units at the same bounds, ``[batch, bounds, units]``."""
+        pairs = (control(units).transpose(1, 2).chunk(2, dim=1) for control in self.controls)
         return [(gain.exp(), shift) for gain, shift in pairs]
 
 

@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
-import math
 from typing import Any
 
 import torch
@@ -25,6 +24,8 @@ from torch.nn import functional
 from models.adaptation import Adaptation, Controls, modulate
 from models.convolution import convolve
 from models.gate import Gate
+from models.mel import hertz, mel
+from models.memory import Memory
 from models.network import StreamingNetwork, layers, split_state
 
 HOP = 160
@@ -42,8 +43,7 @@ class FcnConfig:
         filters: Of each hidden layer. Pruning makes them fewer, one by one.
         control_units: Of the network that scales and shifts normalised filters by what has been heard; 0 for none, and a fixed
             scale of the input.
-        memory_units: Of the GRU beside it that remembers finer bands, and of the gate that it opens beside the filters; 0 for
-            neither.
+        memory_units: Of the GRU that remembers finer bands, and opens a gate beside the filters; 0 for neither.
     """
 
     filters: tuple[int, ...] = (30,) * 7
@@ -64,8 +64,7 @@ class FcnConfig:
 
 def filterbank(bands: int) -> Tensor:
     """Impulse responses ``[bands, taps]`` of bands of equal width on the mel scale; their sum is a unit impulse."""
-    mel = torch.linspace(0, 1127 * math.log1p(8000 / 700), bands + 1)[1:]
-    edges = 700 * torch.expm1(mel / 1127) / 8000
+    edges = hertz(torch.linspace(0, mel(8000), bands + 1)[1:]) / 8000
     time = torch.arange(TAPS) - TAPS // 2
     low: Tensor = edges[:, None] * torch.sinc(edges[:, None] * time) * torch.hann_window(TAPS + 2, periodic=False)[1:-1]
     return torch.diff(low, dim=0, prepend=torch.zeros(1, TAPS))
@@ -104,7 +103,8 @@ class Fcn(StreamingNetwork):
         self.norms = layers(nn.BatchNorm1d(width) for width in config.filters)
         self.adaptation = None
         if config.control_units:
-            self.adaptation = Adaptation(config.filters, config.control_units, self.hop, self.delay, config.memory_units)
+            self.adaptation = Adaptation(config.filters, config.control_units, self.hop, self.delay)
+        self.memory = Memory(config.control_units, config.memory_units, self.hop) if config.memory_units else None
         self.gate = Gate(config.memory_units, self.hop, self.delay) if config.memory_units else None
         if min(config.filters) >= 2:
             self._pass_through()
@@ -138,13 +138,18 @@ class Fcn(StreamingNetwork):
                 carriers[even::2, 0::2, TAPS // 2] += sign * back / (1 + SLOPE)
                 carriers[even::2, 1::2, TAPS // 2] -= sign * back / (1 + SLOPE)
 
+    @property
+    def taught_apart(self) -> list[nn.Module]:
+        """What ``compression.memory_lesson`` teaches: the memory, and what it asks of its gate."""
+        return [self.memory, self.gate.gains] if self.memory is not None and self.gate is not None else []
+
     def hyperparameters(self) -> dict[str, Any]:
         return dataclasses.asdict(self.config)
 
     @property
     def state_sizes(self) -> dict[str, int]:
         sizes = {f"layer{i}": conv.in_channels * (TAPS - 1) for i, conv in enumerate(self.convs)}
-        for part in (self.adaptation, self.gate):
+        for part in (self.adaptation, self.memory, self.gate):
             sizes |= {} if part is None else part.state_sizes
         return sizes
 
@@ -155,48 +160,47 @@ class Fcn(StreamingNetwork):
     def macs_of(cls, config: FcnConfig) -> int:
         """``macs_per_second`` of a network of these widths."""
         macs = sum(inputs * outputs for inputs, outputs in itertools.pairwise((1, *config.filters, 1))) * TAPS * cls.sample_rate
-        adaptation = Adaptation.macs_of(config.filters, config.control_units, config.memory_units)
-        adaptation += Gate.macs_of(config.memory_units, cls.hop)
-        return macs + adaptation * cls.sample_rate // cls.hop
+        per_hop = Adaptation.macs_of(config.filters, config.control_units)
+        per_hop += Memory.macs_of(config.control_units, config.memory_units) + Gate.macs_of(config.memory_units, cls.hop)
+        return macs + per_hop * cls.sample_rate // cls.hop
 
     def initial_state(self, batch: int) -> Tensor:
         """State under endless digital silence, ``[batch, state_size]``: of each layer's input and of what was heard."""
         value = self.convs[0].weight.detach().new_zeros(1, 1, 1)
-        rows, controls = list[Tensor](), None
-        adapted = list[Tensor]()
+        parts, controls = dict[str, Tensor](), None
         with torch.no_grad():
             for index, conv in enumerate(self.convs):
-                rows.append(value.expand(1, conv.in_channels, TAPS - 1).flatten(1))
+                parts[f"layer{index}"] = value.expand(1, conv.in_channels, TAPS - 1).flatten(1)
                 value = self._normalise(index, functional.conv1d(value.expand(1, -1, TAPS), conv.weight, conv.bias))
                 if index == 0 and self.adaptation is not None:
                     controls, adapted = self.adaptation.silence(value)
+                    parts |= adapted
                 value = self._activate(index, value, controls)
-        found = torch.cat(rows + adapted, dim=1)
-        closed = found.new_zeros(1, self.state_size - found.shape[1])  # the gate's
-        return torch.cat([found, closed], dim=1).expand(batch, -1)
+            if self.memory is not None:
+                parts["memory"] = self.memory.silence(parts["units"])
+        row = (parts.get(name, value.new_zeros(1, size)) for name, size in self.state_sizes.items())
+        return torch.cat(list(row), dim=1).expand(batch, -1)
 
     def step(self, audio: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
         parts = split_state(state, self.state_sizes)
-        following, x = {}, audio * INPUT_SCALE
+        following, levelled, controls = {}, audio * INPUT_SCALE, None
         if self.adaptation is not None:
             heard = self.adaptation.hear(audio, parts)
-            x = x / heard.level
-        levelled, x, controls, remembered = x, x.unsqueeze(1), None, None
-        for index, conv in enumerate(self.convs):
-            name = f"layer{index}"
-            x = torch.cat([parts[name].view(len(x), conv.in_channels, TAPS - 1), x], dim=2)
-            following[name] = x[..., 1 - TAPS :].flatten(1)
-            x = self._normalise(index, conv(x))
+            levelled = levelled / heard.level
+        x = levelled.unsqueeze(1)
+        for index in range(len(self.convs)):
+            x, following[f"layer{index}"] = self._filter(index, x, parts)
             if index == 0 and self.adaptation is not None:
-                controls, remembered, adapted = self.adaptation.listen(levelled, x, heard, parts)
+                controls, units, adapted = self.adaptation.listen(x, heard, parts)
                 following |= adapted
             x = self._activate(index, x, controls)
         enhanced = x.squeeze(1)
         if self.adaptation is not None:
             enhanced = enhanced * heard.former_level
-        if self.gate is not None and remembered is not None:
-            passed, waiting = self.gate(audio, remembered, parts)
-            enhanced, following = enhanced + passed, following | waiting
+        if self.memory is not None and self.gate is not None:
+            remembered, of_memory = self.memory(levelled, units, parts)
+            passed, of_gate = self.gate(audio, remembered, parts)
+            enhanced, following = enhanced + passed, following | of_memory | of_gate
         return enhanced, torch.cat([following[name] for name in self.state_sizes], dim=1)
 
     @torch.no_grad()
@@ -206,14 +210,20 @@ class Fcn(StreamingNetwork):
         Raises:
             ValueError: The network has no memory.
         """
-        if self.adaptation is None or self.adaptation.memory is None:
+        if self.adaptation is None or self.memory is None:
             raise ValueError("only an fcn with memory_units remembers")
         state = split_state(self.initial_state(len(audio)), self.state_sizes)
         heard = self.adaptation.hear(audio, state)
         levelled = audio * INPUT_SCALE / heard.level
-        first = self.convs[0](torch.cat([state["layer0"], levelled], dim=1).unsqueeze(1))
-        units, _ = self.adaptation.units_of(self._normalise(0, first), heard, state)
-        return self.adaptation.memory.features(torch.cat([state["heard"], levelled], dim=1), units)
+        first, _ = self._filter(0, levelled.unsqueeze(1), state)
+        units, _ = self.adaptation.units_of(first, heard, state)
+        return self.memory.features(torch.cat([state["heard"], levelled], dim=1), units)
+
+    def _filter(self, index: int, x: Tensor, parts: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
+        """A layer's normalised output ``[batch, filters, samples]`` for its input, and its part of the next state."""
+        conv = self.convs[index]
+        x = torch.cat([parts[f"layer{index}"].view(len(x), conv.in_channels, TAPS - 1), x], dim=2)
+        return self._normalise(index, conv(x)), x[..., 1 - TAPS :].flatten(1)
 
     def _normalise(self, index: int, x: Tensor) -> Tensor:
         if index == len(self.norms):

@@ -1,8 +1,8 @@
 """What the memory of an ``fcn`` lets through by itself: the spectrum of the input, each band by a gain, beside the filters.
 
 Filters of 55 taps cannot be told to raise one harmonic and lower the noise beside it. A GRU that hears finer bands can say
-it, and alone, with a gain for each band of the spectrum (RNNoise, Valin 2018, arXiv:1709.08243), it denoises about as well
-as eight layers of filters. The two err differently, so their sum is better than either. Frames end with the newest sample
+it, and alone, with a gain for each band of the spectrum (RNNoise, Valin 2018, arXiv:1709.08243), it denoises better than
+eight layers of filters. The two err differently, so their sum is better than either. Frames end with the newest sample
 and are late by a hop, which is less than the filters are.
 """
 

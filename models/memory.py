@@ -1,27 +1,25 @@
-"""What an ``fcn`` remembers of a stream: a GRU that hears finer bands than the filters, and says how to scale and shift them.
+"""What an ``fcn`` remembers of a stream: a GRU that hears finer bands than the filters, and opens the gate beside them.
 
 Filters of 55 taps are 290 Hz wide, and running means say how loud their bands were, not in what order. Here probes of up
 to 30 ms, sines of 64 frequencies under a window, resolve the harmonics of a voice, and a GRU follows them from hop to
-hop, as in RNNoise (Valin 2018, arXiv:1709.08243). What it remembers is added to the factors and shifts of
-``models.adaptation``. The probes are given by formulas and cost no parameters.
+hop, as in RNNoise (Valin 2018, arXiv:1709.08243). The probes are given by formulas and cost no parameters.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
 from models.gru import Gru
-from models.network import layers
+from models.mel import CORNER, hertz, mel
 
 BANDS = 64
 WINDOW = 480  # samples of the longest probe
 LOWEST, HIGHEST = 50.0, 7600.0  # Hz
-RISE = math.log((HIGHEST + 700) / (LOWEST + 700)) / (BANDS - 1)  # of the logarithm of a frequency and 700 Hz, from band to band
+RISE = math.log((HIGHEST + CORNER) / (LOWEST + CORNER)) / (BANDS - 1)  # of log(frequency + CORNER), from band to band
 RATE = 16000
 FLOOR = 10 ** (-50 / 20)  # least level of a band that is told from silence
 SETTLED = 100  # steps towards what is remembered of endless silence
@@ -29,13 +27,12 @@ SETTLED = 100  # steps towards what is remembered of endless silence
 
 def frequencies() -> Tensor:
     """Of the probes ``[BANDS]``, Hz, evenly spaced on the mel scale."""
-    lowest, highest = (1127 * math.log1p(hertz / 700) for hertz in (LOWEST, HIGHEST))
-    return 700 * torch.expm1(torch.linspace(lowest, highest, BANDS, dtype=torch.float64) / 1127)
+    return hertz(torch.linspace(mel(LOWEST), mel(HIGHEST), BANDS, dtype=torch.float64))
 
 
 def lengths() -> Tensor:
     """Of the probes' windows ``[BANDS]``, samples: a probe hears half of what its neighbours hear, up to ``WINDOW``."""
-    apart = RISE * (frequencies() + 700)
+    apart = RISE * (frequencies() + CORNER)
     return (2 * RATE / apart).clamp(max=WINDOW)
 
 
@@ -56,19 +53,15 @@ class Memory(nn.Module):
     Args:
         inputs: Further values a hop that it hears.
         units: Of the GRU.
-        filters: Of each hidden layer of the network.
         hop: Samples of a hop.
     """
 
     probes: Tensor
 
-    def __init__(self, inputs: int, units: int, filters: Sequence[int], hop: int) -> None:
+    def __init__(self, inputs: int, units: int, hop: int) -> None:
         super().__init__()
         self.units, self.hop = units, hop
         self.gru = Gru(BANDS + inputs, units)
-        self.recalls = layers(nn.Linear(units, 2 * width, bias=False) for width in filters)
-        for recall in self.recalls:
-            nn.init.zeros_(recall.weight)
         self.register_buffer("probes", probes(), persistent=False)
         with torch.no_grad():  # logarithms of levels lie about -3
             weight, _, bias, _ = self.gru.weights
@@ -76,9 +69,9 @@ class Memory(nn.Module):
             bias.add_(3 * weight[:, :BANDS].sum(1))
 
     @staticmethod
-    def macs_of(inputs: int, units: int, filters: Sequence[int]) -> int:
+    def macs_of(inputs: int, units: int) -> int:
         """Multiplications a hop, of the probes as well."""
-        return 2 * BANDS * WINDOW + 3 * units * (BANDS + inputs + units) + 2 * units * sum(filters) if units else 0
+        return 2 * BANDS * WINDOW + 3 * units * (BANDS + inputs + units) if units else 0
 
     @property
     def state_sizes(self) -> dict[str, int]:
@@ -111,16 +104,12 @@ class Memory(nn.Module):
             state = 0.5 * (state + torch.tanh(new + torch.sigmoid(reset + recalled_reset) * recalled))
         return state
 
-    def recall(self, remembered: Tensor) -> list[Tensor]:
-        """What is added to the controls of each layer, ``[batch, bounds, 2 * filters]``, for ``[batch, bounds, units]``."""
-        return [recall(remembered) for recall in self.recalls]
-
     def features(self, audio: Tensor, known: Tensor) -> Tensor:
         """What the GRU hears, ``[hops, batch, BANDS + inputs]``: arguments as of ``hear`` and ``forward``."""
         return torch.cat([self.hear(audio), known], dim=2).transpose(0, 1)
 
     def forward(self, audio: Tensor, known: Tensor, state: dict[str, Tensor]) -> tuple[Tensor, dict[str, Tensor]]:
-        """What is remembered at the bounds of hops, ``[batch, 1 + hops, units]``, and the next state.
+        """What is remembered after each hop, ``[batch, hops, units]``, and the next state.
 
         Args:
             audio: Divided by its level, ``[batch, samples]``, whole hops.
@@ -128,8 +117,6 @@ class Memory(nn.Module):
             state: Parts of the state rows.
         """
         audio = torch.cat([state["heard"], audio], dim=1)
-        before = state["memory"].unsqueeze(0)
-        remembered, last = self.gru(self.features(audio, known), before)
-        both = torch.cat([before.to(remembered.dtype), remembered]).transpose(0, 1)
+        remembered, last = self.gru(self.features(audio, known), state["memory"].unsqueeze(0))
         following = {"heard": audio[:, self.hop - WINDOW :], "memory": last[0]}
-        return both, following
+        return remembered.transpose(0, 1), following

@@ -8,7 +8,6 @@ from torch import Tensor
 
 from models.adaptation import BLOCK, MEANS, REFERENCE, Adaptation, modulate, running_means
 from models.fcn import Fcn, FcnConfig
-from models.network import split_state
 
 HOP = 160
 
@@ -21,7 +20,7 @@ def adaptation() -> Adaptation:
 
 def first_state(adaptation: Adaptation) -> dict[str, Tensor]:
     _, parts = adaptation.silence(torch.zeros(1, 4, 1))
-    return split_state(torch.cat(parts, dim=1), adaptation.state_sizes)
+    return parts
 
 
 def noise(hops: int, level: float, seed: int = 0) -> Tensor:

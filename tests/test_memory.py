@@ -16,7 +16,7 @@ HOPS = 40
 @pytest.fixture
 def memory() -> Memory:
     torch.manual_seed(1)
-    return Memory(3, 8, (4, 3), HOP)
+    return Memory(3, 8, HOP)
 
 
 def sine(hertz: float) -> Tensor:
@@ -63,10 +63,8 @@ def test_what_was_heard_seconds_ago_is_remembered() -> None:
     """Two streams that differ in the order of what came before, not in its level."""
     torch.manual_seed(1)
     network = Fcn(FcnConfig((6, 5, 4, 4, 4), control_units=4, memory_units=16)).eval()
-    assert network.adaptation is not None
-    assert network.adaptation.memory is not None
-    for recall in network.adaptation.memory.recalls:
-        nn.init.normal_(recall.weight)
+    assert network.gate is not None
+    nn.init.constant_(network.gate.shares, 0.5)
     low, high = 0.1 * sine(300.0)[:, : 20 * HOP], 0.1 * sine(3000.0)[:, : 20 * HOP]
     with torch.no_grad():
         states = [network.step(torch.cat(order, dim=1), network.initial_state(1))[1] for order in ((low, high), (high, low))]

@@ -52,6 +52,7 @@ def test_entries_arrive_where_they_belong(tmp_path: Path) -> None:
         ("polish = 3", "polish must be a table"),
         ("[polish]\nbatch = 0", r".polish.: steps, batch"),
         ("[memory]", r".memory. needs memory_units in .network."),
+        ("[training]\nkeep_memory = true", r"keep_memory needs memory_units in .network."),
         (
             "[network]\nfamily = 'fcn'\ncontrol_units = 2\nmemory_units = 2\n[memory]\nstretches = 2",
             "stretches in .memory. must be 1",

@@ -27,9 +27,7 @@ def network(family: str) -> StreamingNetwork:
     adapts, remembers = family in FAMILIES[2:], family == FAMILIES[3]
     made: StreamingNetwork = Fcn(FcnConfig((6, 6) + (6, 6, 6) * remembers, 3 * adapts, 8 * remembers))
     if made.family == "fcn" and remembers:
-        for recall in made.adaptation.memory.recalls:
-            nn.init.normal_(recall.weight, std=0.1)  # untrained, nothing is recalled
-        nn.init.constant_(made.gate.shares, 0.5)  # nor let through
+        nn.init.constant_(made.gate.shares, 0.5)  # untrained, nothing is let through
     if family == "crn":
         made = Crn(CrnConfig(channels=8, subband_channels=12, subband_units=(8,), fullband_units=(10,), depth=1))
     return made.eval()
