@@ -38,7 +38,7 @@ class WireEnhancer(FrameEnhancer):
         url: Of the server.
         sample_rate: In Hz, 8000 to 48000.
         channels: 1 or 2.
-        delay_ms: Time for the way there and back and the network's 20 to 30 ms.
+        delay_ms: Time for the way there and back and the network's latency, 32 ms of ``crn`` and 23.5 ms of ``fcn``.
         token: API key.
         options: Model, variant and attenuation limit, as for ``AsyncClient.stream``.
         flush_seconds: How long ``flush`` waits for the rest at most.

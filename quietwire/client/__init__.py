@@ -1,7 +1,6 @@
 """Python client of a Quietwire server: live streams and files, synchronous and asyncio.
 
-Needs numpy and websockets, and nothing of the server. Files go over the standard library's HTTP client, so that a client
-installs no more than a stream needs.
+Imports numpy and websockets, and nothing of the server; files go over the standard library's HTTP client.
 
     from quietwire import Client
 
