@@ -21,7 +21,7 @@ from service.errors import STATUSES, Code, ServiceError
 from service.headers import protect
 from service.parameters import without_empty
 from service.runtime import Runtime
-from service.settings import Access, Settings
+from service.settings import AccessLevel, Settings
 from service.spans import annotate
 
 OPEN_PATHS = {"/healthz", "/readyz"}
@@ -104,7 +104,7 @@ async def _authorize(request: Request, call_next: Callable[[Request], Awaitable[
     return protect(request, await call_next(request), runtime.settings)
 
 
-def _allowed(path: str, settings: Settings) -> Access:
+def _allowed(path: str, settings: Settings) -> AccessLevel:
     """Who may ask for a path."""
     if path in docs.PATHS or (docs.is_asset(path) and settings.docs_access == "off"):
         return settings.docs_access

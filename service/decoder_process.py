@@ -22,15 +22,15 @@ TEXT_BYTES = 4096
 CODES = ("unsupported_media", "unprocessable")
 
 
-class Fault(Exception):
+class DecoderFault(Exception):
     """Something is wrong with a decoder; the text says what, for the log."""
 
 
-class Died(Fault):
+class Died(DecoderFault):
     """It has ended without a word."""
 
 
-class Late(Fault):
+class Late(DecoderFault):
     """It does not answer, perhaps because the machine is busy: a file that keeps it busy uses up its processor time first."""
 
 
@@ -76,7 +76,7 @@ class DecoderProcess:
 
         Raises:
             ServiceError: None that can be used.
-            Fault: The decoder has failed.
+            DecoderFault: The decoder has failed.
         """
         if self.files == 1:
             self._receive(Kind.READY, 0)
@@ -84,18 +84,18 @@ class DecoderProcess:
         facts = self._text(self._receive(Kind.OPENED, TEXT_BYTES))
         rate, channels, subtype = (facts.get(name) for name in ("rate", "channels", "subtype"))
         if type(rate) is not int or type(channels) is not int or not isinstance(subtype, str):
-            raise Fault("says nonsense")
+            raise DecoderFault("says nonsense")
         if rate not in RATES or channels not in CHANNELS:
-            raise Fault("says nonsense")
+            raise DecoderFault("says nonsense")
         self.rate, self.channels, self.subtype = rate, channels, subtype
         self._block = bytearray(int(BLOCK_SECONDS * self.rate) * self.channels * SAMPLE_BYTES)
 
     def read(self) -> memoryview:
-        """As ``Reader.read``; raises ``Fault`` where the decoder has failed."""
+        """As ``Reader.read``; raises ``DecoderFault`` where the decoder has failed."""
         size = self._receive(Kind.BLOCK, len(self._block))
         frames, rest = divmod(size, self.channels * SAMPLE_BYTES)
         if rest:
-            raise Fault("says nonsense")
+            raise DecoderFault("says nonsense")
         block = memoryview(self._block)[:size]
         self._fill(block)
         self._frames += frames
@@ -120,19 +120,19 @@ class DecoderProcess:
         self._fill(header)
         kind, size = HEADER.unpack(header)
         if size > (limit if kind == expected else TEXT_BYTES):
-            raise Fault("says nonsense")
+            raise DecoderFault("says nonsense")
         if kind == Kind.ERROR:
             told = self._text(size)
             if told.get("code") not in CODES or not isinstance(told.get("message"), str):
-                raise Fault("says nonsense")
+                raise DecoderFault("says nonsense")
             self.ended = True
             raise ServiceError(told["code"], told["message"])
         if kind == Kind.FAULT:
             text = memoryview(bytearray(size))
             self._fill(text)
-            raise Fault(f"had a fault, {bytes(text)!r},")
+            raise DecoderFault(f"had a fault, {bytes(text)!r},")
         if kind != expected:
-            raise Fault("says nonsense")
+            raise DecoderFault("says nonsense")
         return int(size)
 
     def _text(self, size: int) -> dict[str, Any]:
@@ -141,7 +141,7 @@ class DecoderProcess:
         try:
             told = json.loads(body)
         except (ValueError, RecursionError) as error:
-            raise Fault("says nonsense") from error
+            raise DecoderFault("says nonsense") from error
         return told if isinstance(told, dict) else {}
 
     def _fill(self, view: memoryview) -> None:

@@ -17,7 +17,7 @@ import threading
 from collections.abc import Iterator
 from typing import BinaryIO
 
-from service.decoder_process import DecoderProcess, Died, Fault, Late
+from service.decoder_process import DecoderFault, DecoderProcess, Died, Late
 from service.decoding import Reader, open_here
 from service.errors import ServiceError
 
@@ -58,7 +58,7 @@ class Decoders:
         try:
             decoder.open()
             yield decoder
-        except Fault as fault:
+        except DecoderFault as fault:
             raise self._failed(decoder, fault) from fault
         finally:
             self._give_back(decoder)
@@ -115,7 +115,7 @@ class Decoders:
         with self._lock:
             self._all.discard(decoder)
 
-    def _failed(self, decoder: DecoderProcess, fault: Fault) -> ServiceError:
+    def _failed(self, decoder: DecoderProcess, fault: DecoderFault) -> ServiceError:
         """What the client is told."""
         decoder.kill()
         code = decoder.process.returncode

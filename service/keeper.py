@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Iterable
-from typing import Protocol
 
 import numpy as np
 
@@ -14,18 +13,12 @@ from service.engine import Engine
 from service.errors import ServiceError
 from service.lane import Lane
 from service.metrics import Metrics
+from service.overload import Closable
 from service.watchdog import Watchdog
 
 MAX_HUNG = 3  # threads given up that still hang: with one more, only a new process helps
 
 log = logging.getLogger(__name__)
-
-
-class Closable(Protocol):
-    """A live stream, as far as this module is concerned."""
-
-    def fail(self, error: ServiceError) -> None:
-        """End it with an error."""
 
 
 class EngineKeeper:

@@ -22,7 +22,7 @@ log = logging.getLogger(__name__)
 
 
 class Closable(Protocol):
-    """A live stream, as far as this module is concerned."""
+    """A live stream, as far as ending it is concerned."""
 
     def fail(self, error: ServiceError) -> None:
         """End it with an error."""

@@ -20,7 +20,7 @@ from service.errors import ServiceError
 from service.file_traffic import FileTraffic
 from service.keeper import EngineKeeper
 from service.metrics import Metrics
-from service.overload import PERIOD_SECONDS, Overload
+from service.overload import PERIOD_SECONDS, Closable, Overload
 from service.priority import answer_soon, yield_to_live_streams
 from service.quotas import Quotas
 from service.settings import Settings
@@ -30,7 +30,7 @@ CLOSE_SECONDS = 2.0  # a client that does not read how its stream ended is not w
 log = logging.getLogger(__name__)
 
 
-class Live(Protocol):
+class Live(Closable, Protocol):
     """A live stream, as far as the runtime is concerned."""
 
     @property
@@ -43,9 +43,6 @@ class Live(Protocol):
 
     def meter(self) -> None:
         """Charge its client for the audio so far."""
-
-    def fail(self, error: ServiceError) -> None:
-        """End it with an error."""
 
 
 class Runtime:

@@ -18,7 +18,7 @@ from models.zoo import SHIPPED
 from service.keys import KeyFileError, parse_key, read_keys
 from service.overload import LAG_SECONDS
 
-Access = Literal["open", "key", "off"]
+AccessLevel = Literal["open", "key", "off"]
 
 
 class SettingsError(Exception):
@@ -76,10 +76,10 @@ class Settings(BaseSettings):
     address_uploads: int | None = Field(None, ge=1, description="Uploads at once from one address; no limit when unset.")
     address_audio_seconds: float | None = Field(None, gt=0, description="Audio an hour from one address; no limit when unset.")
     allowed_origins: list[str] = Field([], description="Origins of pages that may connect; any when empty.")
-    metrics_access: Access = Field(
+    metrics_access: AccessLevel = Field(
         "key", description="Who may read /metrics: who has a `key` (where there are keys), all (`open`), none (`off`)."
     )
-    docs_access: Access = Field("open", description="Who may read /docs and /openapi.json; as above.")
+    docs_access: AccessLevel = Field("open", description="Who may read /docs and /openapi.json; as above.")
     trusted_proxies: list[str] = Field(
         [], description="Addresses or networks of proxies whose X-Forwarded-For and -Proto are believed."
     )

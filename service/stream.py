@@ -24,8 +24,8 @@ from service.errors import ServiceError
 from service.fifo import SampleFifo
 from service.history import History
 from service.lane import Timing
-from service.paths import Path
 from service.resampling import StreamResampler
+from service.variant_path import VariantPath
 
 Array = npt.NDArray[np.float32]
 FADE = 160  # samples at the model's rate
@@ -173,14 +173,14 @@ class EnhancementStream:
         while self._paths:
             self._retire(self._paths.pop())
 
-    def _retire(self, path: Path) -> None:
+    def _retire(self, path: VariantPath) -> None:
         path.close()
         self._spent += path.compute_seconds
         self._resets += path.resets
 
-    def _path(self, variant: Variant, start: int, begin: int) -> Path:
+    def _path(self, variant: Variant, start: int, begin: int) -> VariantPath:
         try:
-            return Path(self._engine, variant, self._channels, start, begin, self._advance, self._fail)
+            return VariantPath(self._engine, variant, self._channels, start, begin, self._advance, self._fail)
         except MemoryError as error:
             raise ServiceError("overloaded", "The server holds no room for another stream: try again later.") from error
 

@@ -14,7 +14,7 @@ Kind = Literal["hang", "death"]
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
-class Fault:
+class EngineFault:
     """Why an engine has to be replaced.
 
     Attributes:
@@ -57,14 +57,14 @@ class Watchdog:
         self._checked = 0.0
         self.seconds = 0.0
 
-    def check(self, engine: Watched, now: float) -> Fault | None:
+    def check(self, engine: Watched, now: float) -> EngineFault | None:
         """What is wrong with the engine, or None; ``now`` is on any steady clock."""
         step = engine.step_number
         same = step is not None and step == self._step
         self.seconds = self.seconds + min(now - self._checked, 2 * PERIOD_SECONDS) if same else 0.0
         self._step, self._checked = step, now
         if not engine.alive:
-            return Fault("death", "the engine has stopped")
+            return EngineFault("death", "the engine has stopped")
         if self.seconds > self._limit:
-            return Fault("hang", f"the engine has been in one step for more than {self._limit:g} s")
+            return EngineFault("hang", f"the engine has been in one step for more than {self._limit:g} s")
         return None

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from service.lane import Timing
-from service.paths import Path
+from service.variant_path import VariantPath
 
 TIMING = Timing(0.001, 0.004, 2)
 
@@ -28,7 +28,7 @@ class HandEngine:
 
 
 def make_path(engine, channels=2, start=0, begin=0):
-    return Path(engine, SimpleNamespace(delay=30), channels, start, begin, lambda: None, print)
+    return VariantPath(engine, SimpleNamespace(delay=30), channels, start, begin, lambda: None, print)
 
 
 def test_output_is_there_when_every_channel_has_it():

@@ -18,7 +18,7 @@ from service.lane import Fail, Timing
 Array = npt.NDArray[np.float32]
 
 
-class Path:
+class VariantPath:
     """Lanes of one variant, one a channel.
 
     Positions count samples of the stream at the model's rate.
