@@ -21,13 +21,13 @@ from multiprocessing import connection, resource_tracker
 from multiprocessing.context import SpawnProcess
 from pathlib import Path
 
+from service.acceptor import listen
 from service.settings import Settings
 from service.worker import HANDOVER_SECONDS, STOPS, Job, Started, run_worker, share
 from service.worker_metrics import Ended
 
 BACKOFF_SECONDS = (1.0, 30.0)  # before a worker is started again that died before it served: first, at most
 KILL_SECONDS = 15.0  # what a worker gets beyond the drain time
-BACKLOG = 2048
 
 log = logging.getLogger(__name__)
 
@@ -75,7 +75,7 @@ class Supervisor:
         """
         with contextlib.ExitStack() as stack:
             folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="quietwire-", ignore_cleanup_errors=True))
-            listening = stack.enter_context(_listen(self._settings.host, self._settings.port))
+            listening = [stack.enter_context(one) for one in listen(self._settings.host, self._settings.port)]
             woken = stack.enter_context(_heeded((*STOPS, signal.SIGHUP), self._signals))
             stack.callback(self._kill_all)
             self._folder, self._listening = Path(folder), listening
@@ -162,7 +162,7 @@ class Supervisor:
             self._relieve(former)
         if not self._announced and all(one.serves for one in self._workers):
             self._announced = True
-            self._announce(self._listening.getsockname()[1], started.names)
+            self._announce(self._listening[0].getsockname()[1], started.names)
 
     def _bury(self, worker: _Worker) -> None:
         """A worker has ended: keep its counts, and start another one if it was not to end."""
@@ -216,12 +216,6 @@ class Supervisor:
     def _kill_all(self) -> None:
         for worker in self._workers:
             worker.process.kill()
-
-
-def _listen(host: str, port: int) -> socket.socket:
-    """A socket on the first address of the host."""
-    family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
-    return socket.create_server(address[:2], family=family, backlog=BACKLOG)
 
 
 @contextlib.contextmanager

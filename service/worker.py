@@ -1,4 +1,4 @@
-"""One worker process of several: the same server as one alone, on a listening socket that they share."""
+"""One worker process of several: the same server as one alone, on listening sockets that they share."""
 
 from __future__ import annotations
 
@@ -28,13 +28,13 @@ class Job:
     Attributes:
         number: Never given twice by one supervisor.
         settings: Its share of them, from ``share``.
-        listening: The socket.
+        listening: The sockets, one an address of the host.
         folder: For the metrics of all workers.
     """
 
     number: int
     settings: Settings
-    listening: socket.socket
+    listening: list[socket.socket]
     folder: Path
 
 
@@ -92,7 +92,7 @@ def run_worker(job: Job, supervisor: Connection) -> None:
     server = WorkerServer(config, job, listening)
     threading.Thread(target=_watch, args=(supervisor, server.leave_soon, orphaned), name="supervisor", daemon=True).start()
     try:
-        server.run(sockets=[job.listening])
+        server.run(sockets=job.listening)
     finally:
         if orphaned.is_set():
             shutil.rmtree(job.folder, ignore_errors=True)

@@ -1,4 +1,4 @@
-"""The server of one worker process: it shares its listening socket, and its metrics, with the others."""
+"""The server of one worker process: it shares its listening sockets, and its metrics, with the others."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from service.worker_metrics import WorkerMetrics
 
 
 class WorkerServer(Server):
-    """One of several servers, to be run on the socket that they share.
+    """One of several servers, to be run on the sockets that they share.
 
     Args:
         config: Of uvicorn.

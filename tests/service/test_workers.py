@@ -6,6 +6,7 @@ import os
 import re
 import shutil
 import signal
+import socket
 
 import httpx
 import numpy as np
@@ -182,6 +183,22 @@ def test_workers_that_cannot_start_end_in_one_sentence(quietwire, tmp_path):
     assert error.startswith("quietwire: ")
     assert str(tmp_path) in error
     assert error.count("\n") == 1
+
+
+def listens_on(address):
+    with contextlib.suppress(OSError), socket.create_server((address, 0), family=socket.AF_INET6):
+        return True
+    return False
+
+
+@pytest.mark.skipif(
+    "::1" not in {found[4][0] for found in socket.getaddrinfo("localhost", None)} or not listens_on("::1"),
+    reason="localhost has no IPv6 address here",
+)
+def test_workers_listen_on_all_addresses_of_a_host(zoo_folder, tmp_path):
+    with two_workers(zoo_folder, tmp_path, "--host", "localhost") as served:
+        for address in ("127.0.0.1", "[::1]"):
+            assert httpx.get(f"http://{address}:{served.port}/readyz").status_code == 200
 
 
 def test_what_is_counted_for_the_whole_server_is_divided():
