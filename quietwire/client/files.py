@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, BinaryIO, Literal
 from urllib.parse import quote, urlencode
 
+from models.replacing import replacing
 from quietwire.client.address import Address
 from quietwire.client.errors import ConnectionLostError, QuietwireError, ServerError
 from quietwire.client.messages import VariantInfo
@@ -68,7 +69,7 @@ class HttpFiles:
 
         Args:
             source: WAV, FLAC, Ogg or MP3: a path, the bytes, or an open file, which is read from where it stands.
-            target: Where to write the result; it comes back as bytes when None.
+            target: Where to write the result, in folders that are made if need be; it comes back as bytes when None.
             model: Network.
             variant: Variant of it.
             attenuation_limit_db: Noise is lowered by at most this much.
@@ -90,15 +91,10 @@ class HttpFiles:
             if path is None:
                 audio = answer.read()
             else:
-                partial = path.with_name(path.name + ".part")
-                try:
-                    with partial.open("wb") as sink:
-                        shutil.copyfileobj(answer, sink)
+                with replacing(path) as sink:
+                    shutil.copyfileobj(answer, sink)
                     if answer.length:  # bytes that did not come: reading in pieces does not say so
                         raise http.client.IncompleteRead(b"", answer.length)
-                    partial.replace(path)
-                finally:
-                    partial.unlink(missing_ok=True)
             get = answer.headers.get
             return FileResult(
                 audio,
