@@ -8,9 +8,9 @@ import typer
 
 import compression.cli
 import loadtest.cli
-import quietwire.stream
-import service.benchmark
+import quietwire.cli_stream
 import service.cli
+import service.cli_benchmark
 import service.cli_compare
 
 app = typer.Typer(
@@ -22,12 +22,17 @@ app = typer.Typer(
 )
 service.cli.register(app)
 service.cli_compare.register(app)
-service.benchmark.register(app)
-quietwire.stream.register(app)
+service.cli_benchmark.register(app)
+quietwire.cli_stream.register(app)
 compression.cli.register(app)
 loadtest.cli.register(app)
 
-USER_ERRORS = (*service.cli.USER_ERRORS, *quietwire.stream.USER_ERRORS, *compression.cli.USER_ERRORS, *loadtest.cli.USER_ERRORS)
+USER_ERRORS = (
+    *service.cli.USER_ERRORS,
+    *quietwire.cli_stream.USER_ERRORS,
+    *compression.cli.USER_ERRORS,
+    *loadtest.cli.USER_ERRORS,
+)
 
 
 def main() -> None:

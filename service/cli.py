@@ -10,7 +10,7 @@ from typing import Annotated, cast
 
 import typer
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import MofNCompleteColumn
 from rich.table import Table
 
 from models.card import Family, VariantName
@@ -18,6 +18,7 @@ from models.machine import processors
 from models.replacing import replacing
 from models.zoo import SHIPPED, Variant, ZooError, load_variant, load_zoo, preferred_variant
 from service import logs
+from service.cli_options import ZooOption, progress_bar
 from service.errors import ServiceError
 from service.files import MEDIA_TYPES, Format, enhance_file
 from service.settings import Settings, SettingsError, load_settings
@@ -26,8 +27,6 @@ from service.tables import print_table
 
 AUDIO_SUFFIXES = {".wav", ".flac", ".ogg", ".opus", ".mp3"}
 USER_ERRORS: tuple[type[Exception], ...] = (SettingsError, ZooError, ServiceError, WorkerError, OSError)
-
-ZooOption = Annotated[Path, typer.Option(help="Folder with <model>/<variant>.onnx and their cards.")]
 
 
 def register(app: typer.Typer) -> None:
@@ -116,8 +115,7 @@ def enhance(
     network = _choose(zoo, model, variant)
     console = Console(stderr=True, markup=False, highlight=False, soft_wrap=True)
     failed, kept = 0, {read.resolve() for read, _ in jobs}
-    columns = (TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=console, disable=not console.is_terminal) as progress:
+    with progress_bar(console, MofNCompleteColumn()) as progress:
         task = progress.add_task("enhancing", total=len(jobs))
 
         def show(name: str) -> Callable[[float], None]:

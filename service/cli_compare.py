@@ -8,7 +8,6 @@ from typing import Annotated
 
 import typer
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
 from models.card import FAMILIES, VARIANTS, Family
@@ -16,6 +15,7 @@ from models.machine import processors
 from models.measuring import COMPARED, Scores
 from models.replacing import replacing
 from models.zoo import SHIPPED, load_variant
+from service.cli_options import ZooOption, progress_bar
 from service.comparison import Comparison, compare, read_mono
 from service.decoding import open_here
 from service.errors import ServiceError
@@ -35,7 +35,7 @@ def compare_file(
     ] = None,
     model: Annotated[Family, typer.Option(help="Network of variants that name none.")] = "crn",
     out: Annotated[Path | None, typer.Option(help="Folder for the results; <recording>-compared when left out.")] = None,
-    zoo: Annotated[Path, typer.Option(help="Folder with <model>/<variant>.onnx and their cards.")] = SHIPPED,
+    zoo: ZooOption = SHIPPED,
 ) -> None:
     """Enhance a recording with several variants, without a server, and compare what they cost and how good they are."""
     chosen = [load_variant(path, threads=processors()) for path in _paths(zoo, variants, model)]
@@ -53,8 +53,7 @@ def compare_file(
                 message = f"The result would overwrite {given}: name another folder with --out."
                 raise ServiceError("bad_request", message)
 
-        columns = (TextColumn("{task.description}", markup=False), BarColumn(), TimeRemainingColumn())
-        with Progress(*columns, console=console, disable=not console.is_terminal) as progress:
+        with progress_bar(console) as progress:
             stages = [*targets, "measures"]  # one bar for all, or the time remaining would begin anew with each
             task = progress.add_task("", total=seconds * (len(chosen) + (clean is not None)))
 

@@ -60,7 +60,7 @@ def devices(monkeypatch):
     module.RawInputStream, module.RawOutputStream = FakeInput, FakeOutput
     monkeypatch.setitem(sys.modules, "sounddevice", module)
     monkeypatch.setattr(FakeOutput, "played", b"")
-    monkeypatch.setattr("quietwire.stream.signal.signal", lambda *_: None)
+    monkeypatch.setattr("quietwire.cli_stream.signal.signal", lambda *_: None)
     return module
 
 

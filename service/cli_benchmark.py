@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -10,6 +9,7 @@ from rich.table import Table
 
 from models.timing import CHUNK_MS, chunk_hops, step_seconds
 from models.zoo import SHIPPED, load_zoo
+from service.cli_options import ZooOption
 from service.tables import print_table
 
 
@@ -22,7 +22,7 @@ def benchmark(
     chunk_ms: Annotated[int, typer.Option(min=10, max=1000, help="Length of a chunk, rounded to whole hops.")] = CHUNK_MS,
     streams: Annotated[int, typer.Option(min=1, max=64, help="Streams in the batch of the last columns.")] = 16,
     seconds: Annotated[float, typer.Option(min=0.1, help="How long to measure each.")] = 5.0,
-    zoo: Annotated[Path, typer.Option(help="Folder with <model>/<variant>.onnx and their cards.")] = SHIPPED,
+    zoo: ZooOption = SHIPPED,
 ) -> None:
     """Measure the networks alone, one thread: real-time factor of one stream, and streams that a core could step in time."""
     table = Table(
