@@ -10,25 +10,23 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from quietwire.adapters.frames import Array, FrameEnhancer
 from quietwire.client.address import Address
 from quietwire.client.errors import QuietwireError
+from quietwire.client.loop_thread import LoopThread
 from quietwire.client.options import Reconnect, StreamOptions
 from quietwire.client.stream import AsyncStream
-from quietwire.client.sync import LoopThread
 from service.fifo import SampleFifo
 
 log = logging.getLogger(__name__)
-Samples = npt.NDArray[np.float32]
 FIRST_WAIT, LONGEST_WAIT = 0.5, 8.0  # seconds before another stream is tried
 
 
 class WireEnhancer(FrameEnhancer):
     """A live stream to a server, in a thread of its own; ``process`` does not wait for it.
 
-    Output is given a constant ``delay_ms`` after its input. Samples that have not come back by then are given as they
+    Output is given a constant ``delay_ms`` after its input. Array that have not come back by then are given as they
     were sent, at the same place in time, and counted in ``late_samples``; when they do come they are dropped. So a slow
     or broken connection lets noise through and never holds up the call. It is made again as ``AsyncStream`` does; a stream
     that has ended all the same is followed by another one, at once where it ended because nothing was said for long (a muted
@@ -69,7 +67,7 @@ class WireEnhancer(FrameEnhancer):
         }
         self._thread = LoopThread()
         self._arrival = threading.Condition()
-        self._outgoing: asyncio.Queue[Samples | None] | None = None  # of the present stream
+        self._outgoing: asyncio.Queue[Array | None] | None = None  # of the present stream
         self._wait, self._next_attempt = FIRST_WAIT, 0.0  # seconds, and on the clock of ``time.monotonic``
         self.late_samples = 0
         self.failure: Exception | None = None
@@ -125,8 +123,8 @@ class WireEnhancer(FrameEnhancer):
         self.late_samples += int(missing[0].sum())
         return np.where(missing, dry, wet)
 
-    async def _converse(self, outgoing: asyncio.Queue[Samples | None]) -> None:
-        async def source() -> AsyncIterator[Samples]:
+    async def _converse(self, outgoing: asyncio.Queue[Array | None]) -> None:
+        async def source() -> AsyncIterator[Array]:
             while (samples := await outgoing.get()) is not None:
                 yield samples
 
@@ -138,7 +136,7 @@ class WireEnhancer(FrameEnhancer):
         except Exception as error:  # whatever it is, the call goes on
             self._ended(error, outgoing)
 
-    def _ended(self, error: Exception, outgoing: asyncio.Queue[Samples | None]) -> None:
+    def _ended(self, error: Exception, outgoing: asyncio.Queue[Array | None]) -> None:
         with self._arrival:
             if outgoing is not self._outgoing:
                 return  # a stream that was given up
@@ -155,7 +153,7 @@ class WireEnhancer(FrameEnhancer):
             self._outgoing = None
             self._arrival.notify_all()
 
-    def _arrived(self, audio: Array, outgoing: asyncio.Queue[Samples | None]) -> None:
+    def _arrived(self, audio: Array, outgoing: asyncio.Queue[Array | None]) -> None:
         with self._arrival:
             if outgoing is self._outgoing:  # not the rest of a stream that was given up
                 self.failure, self._wait = None, FIRST_WAIT
