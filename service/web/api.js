@@ -35,18 +35,13 @@ export const api = {
     return { blob: await answer.blob(), figures };
   },
 
-  /** The answer of `POST /compare`, or null from a server that does not have it. */
+  /** The answer of `POST /compare`. */
   async compare(file, reference, rows) {
     const body = new FormData();
     body.append("file", file);
     if (reference) body.append("reference", reference);
     const variants = rows.map(({ model, variant }) => `${model}/${variant}`).join(",");
-    try {
-      return await (await call(`compare?${new URLSearchParams({ variants })}`, { method: "POST", body })).json();
-    } catch (error) {
-      if (error.code === "not_found" || error.status === 405) return null;
-      throw error;
-    }
+    return (await call(`compare?${new URLSearchParams({ variants })}`, { method: "POST", body })).json();
   },
 };
 

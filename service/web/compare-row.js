@@ -1,5 +1,6 @@
 // One version of the recording in the comparison: a radio button to hear it, two pictures, figures, a download.
 
+import { colour } from "./colours.js";
 import { element } from "./dom.js";
 import { bytes, figure, milliseconds, percent } from "./format.js";
 import { drawSpectrogram, drawWaveform } from "./pictures.js";
@@ -33,7 +34,7 @@ export class CompareRow {
 
   /** Show its audio; `peak` is the input's, so that all waveforms have one scale. */
   show(buffer, blob, fileName, peak, figures = null) {
-    const stage = getComputedStyle(document.documentElement).getPropertyValue("--stage-accent");
+    const stage = colour("--stage-accent");
     drawWaveform(this.wave, buffer, peak, stage);
     drawSpectrogram(this.spectrogram, buffer);
     this.radio.disabled = false;

@@ -152,10 +152,9 @@ export class Compare extends EventTarget {
     say($("compare-state"), "Measuring against the clean reference…");
     const answer = await api.compare(this.#file, this.#reference, rows);
     if (run !== this.#run) return;
-    if (!answer) return say($("compare-state"), "Done. This server does not measure against a reference.");
     for (const row of answer.variants) this.#rows.get(keyOf(row))?.measure(row, answer.unprocessed);
     if (answer.unprocessed) this.#rows.get(INPUT).measure(answer.unprocessed, null);
-    say($("compare-state"), ["Done.", ...(answer.notes ?? [])].join(" "));
+    say($("compare-state"), ["Done.", ...answer.notes].join(" "));
   }
 
   #addRow(key, title, facts) {
