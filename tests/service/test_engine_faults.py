@@ -3,7 +3,6 @@
 import asyncio
 import contextlib
 import threading
-import time
 
 import httpx
 import numpy as np
@@ -229,10 +228,8 @@ def test_engines_that_hang_again_and_again_are_replaced_only_so_often(serve, mon
     others = engines()  # of the servers of other tests
     with caplog.at_level("CRITICAL"), serve(max_step_seconds=0.1) as running:
         monkeypatch.setattr(Variant, "step", hang)
-        begin = time.monotonic()
         assert asyncio.run(talk(running.url, [encode(noise(0.1)), END])).close_code == 1011
         asyncio.run(until(lambda: "restart the server" in (running.runtime.not_ready_reason() or "")))
-        assert time.monotonic() - begin < 5
         asyncio.run(asyncio.sleep(0.3))
         assert engines() <= others + 4
         released.set()
