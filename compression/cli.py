@@ -20,6 +20,7 @@ from compression.cli_conditions import conditions
 from compression.cli_options import (
     PROCESSORS,
     CacheOption,
+    LicenceOption,
     MinutesOption,
     MixersOption,
     NoiseOption,
@@ -140,14 +141,19 @@ def export(
         Path, typer.Argument(metavar="CHECKPOINT", help="Made by `quietwire train`, such as runs/crn/polished.pt.")
     ],
     zoo: ZooOption = SHIPPED,
+    licence: LicenceOption = None,
 ) -> None:
     """Write a checkpoint's averaged network as the variant `original`, checked against torch."""
     require_extra()
     from compression.checkpoint import load_network, training_facts
     from compression.export import export as write
+    from compression.export import made_of_another
 
-    card = write(load_network(source), "original", zoo, training_facts(source), {})
+    card = write(load_network(source), "original", zoo, training_facts(source), {}, licence)
     typer.echo(f"{zoo / card.model / card.variant}.onnx: {card.bytes:,} bytes, {card.parameters:,} parameters")
+    if others := [other.variant for other in made_of_another(zoo, card)]:
+        names = ", ".join(f"{card.model}/{name}" for name in others)
+        typer.echo(f"{names} in {zoo}: made of another original; remove them or make them anew", err=True)
 
 
 def checkpoint(

@@ -11,6 +11,7 @@ from compression.cli_options import (
     PROCESSORS,
     CacheOption,
     FromOption,
+    LicenceOption,
     MinutesOption,
     MixersOption,
     NoiseOption,
@@ -54,6 +55,7 @@ def compress(
     mixers: MixersOption = 0,
     cache: CacheOption = None,
     zoo: ZooOption = SHIPPED,
+    licence: LicenceOption = None,
 ) -> None:
     """Make the variants `pruned`, `quantized` and `combined` of a trained network.
 
@@ -91,7 +93,7 @@ def compress(
         trained_residual(facts),
     )
     try:
-        cards = make_variants(shop, recipe, zoo, facts, only.split(","))
+        cards = make_variants(shop, recipe, zoo, facts, only.split(","), licence)
     except StoppedError as stop:
         typer.echo(f"{stop}; the same command goes on")
         return

@@ -46,6 +46,12 @@ MixersOption = Annotated[
     int, typer.Option(min=0, help="Processes that mix while a step is taken, one core each; 0: mixed between the steps.")
 ]
 CacheOption = Annotated[Path | None, typer.Option(help="Folder for decoded audio, so that the next start is quick.")]
+LicenceOption = Annotated[
+    str | None,
+    typer.Option(
+        metavar="TEXT", help="For the card: whose recordings, on which terms.  [default: as in the card of the same, or none]"
+    ),
+]
 ZooOption = Annotated[Path, typer.Option(help="Folder of the variants.")]
 
 

@@ -35,7 +35,7 @@ SENSITIVITY_SEED = 13
 MADE = VARIANTS[1:]
 
 
-def prepare_original(network: StreamingNetwork, training: dict[str, Any], zoo: Path) -> int:
+def prepare_original(network: StreamingNetwork, training: dict[str, Any], zoo: Path, licence: str | None = None) -> int:
     """Bytes of the zoo's ``original``, which is written where it is missing.
 
     Raises:
@@ -43,7 +43,7 @@ def prepare_original(network: StreamingNetwork, training: dict[str, Any], zoo: P
     """
     path = zoo / network.family / "original.onnx"
     if not path.exists():
-        return export(network, "original", zoo, training, {}).bytes
+        return export(network, "original", zoo, training, {}, licence).bytes
     content = path.read_bytes()
     try:
         same = onnx.load_model_from_string(content).graph == to_onnx(network, "original").graph
@@ -55,7 +55,12 @@ def prepare_original(network: StreamingNetwork, training: dict[str, Any], zoo: P
 
 
 def make_variants(
-    shop: Workshop, recipe: CompressRecipe, zoo: Path, training: dict[str, Any], only: Collection[str] = MADE
+    shop: Workshop,
+    recipe: CompressRecipe,
+    zoo: Path,
+    training: dict[str, Any],
+    only: Collection[str] = MADE,
+    licence: str | None = None,
 ) -> list[VariantCard]:
     """Do all stages that are left and write the variants' files and cards.
 
@@ -65,13 +70,14 @@ def make_variants(
         zoo: Where the variants go.
         training: How ``original`` was trained, for the cards.
         only: Which variants to make.
+        licence: For the cards; None for that of ``original``.
 
     Raises:
         CompressionError: A folder of the run is of another network or of other settings, or a budget is too small.
         CheckpointError: A file of the run is damaged.
         StoppedError: Ctrl-C, or the time is up.
     """
-    whole = prepare_original(shop.original, training, zoo)
+    whole = prepare_original(shop.original, training, zoo, licence)
     cards, rounds = [], []
     if {"pruned", "combined"} & set(only):
         rounds = prune_in_rounds(shop, recipe)
@@ -82,7 +88,7 @@ def make_variants(
         if variant != "pruned":
             parent = stages[-1].network if stages else shop.original
             stages = [*stages, run_stage(shop, quantization_stage(shop, recipe, variant, parent, whole))]
-        cards.append(_write(shop, variant, stages, zoo, training))
+        cards.append(_write(shop, variant, stages, zoo, training, licence))
     return cards
 
 
@@ -109,7 +115,14 @@ def quantization_stage(
     return Stage(variant, parent, {"quantization": measured}, training, plan, apply, settled)
 
 
-def _write(shop: Workshop, variant: VariantName, stages: list[Outcome], zoo: Path, training: dict[str, Any]) -> VariantCard:
+def _write(
+    shop: Workshop,
+    variant: VariantName,
+    stages: list[Outcome],
+    zoo: Path,
+    training: dict[str, Any],
+    licence: str | None,
+) -> VariantCard:
     """The variant's file and card; left as they are where this outcome is already in them."""
     last = stages[-1]
     path = zoo / shop.original.family / f"{variant}.onnx"
@@ -117,11 +130,14 @@ def _write(shop: Workshop, variant: VariantName, stages: list[Outcome], zoo: Pat
     if path.exists() and path.with_suffix(".json").exists() and path.read_bytes() == content:
         card = load_card(path.with_suffix(".json"))
         if card.compression.get("network") == fingerprint(last.network):
+            if licence not in (None, card.licence):
+                card = card.model_copy(update={"licence": licence})
+                card.save(path.with_suffix(".json"))
             return card
     made = how_made(shop.original, stages, content)
     if shop.pruned_from is not None and variant != "quantized":
         made["pruned_from"] = training_facts(shop.pruned_from)
-    card = export(last.network, variant, zoo, training, made)
+    card = export(last.network, variant, zoo, training, made, licence)
     save_record(last.path, last.record | {"file": {"bytes": card.bytes, "sha256": card.sha256}})
     say(f"{variant}: {card.bytes:,} bytes, {card.size_ratio:.2%} of original, in {path}")
     return card

@@ -17,13 +17,13 @@ from compression.export_fcn import write_fcn
 from compression.folding import fold_normalisation
 from compression.graph import Graph
 from compression.packing import PackedGraph
-from models.card import VariantCard, VariantName
+from compression.stage_record import fingerprint
+from models.card import VARIANTS, CardError, VariantCard, VariantName, load_card
 from models.crn import Crn
 from models.fcn import Fcn
 from models.network import StreamingNetwork
 from models.zoo import FORMAT, encode_state, session_options
 
-LICENCE = "Weights trained on the recordings named in models/zoo/LICENSES.md; code under the project's licence"
 TOLERANCE = 1e-4
 
 
@@ -91,7 +91,12 @@ def check_against_torch(network: StreamingNetwork, content: bytes, frames: int =
 
 
 def export(
-    network: StreamingNetwork, variant: VariantName, folder: Path, training: dict[str, Any], compression: dict[str, Any]
+    network: StreamingNetwork,
+    variant: VariantName,
+    folder: Path,
+    training: dict[str, Any],
+    compression: dict[str, Any],
+    licence: str | None = None,
 ) -> VariantCard:
     """Write ``<variant>.onnx`` and ``<variant>.json`` into the family's folder.
 
@@ -100,7 +105,8 @@ def export(
         variant: Name of the variant.
         folder: The zoo; a folder for the family is made in it.
         training: How the network was trained, for the card.
-        compression: How it was compressed, for the card.
+        compression: How it was compressed, for the card; that of ``original`` gets its network's fingerprint.
+        licence: For the card; None for that of ``original``, or as in ``write_variant``.
 
     Raises:
         ExportError: The graph does not compute what the network computes, or there is no ``original`` to compare with.
@@ -109,8 +115,11 @@ def export(
     original = target.with_name("original.onnx")
     if variant != "original" and not original.exists():
         raise ExportError(f"{original} is missing, and sizes are compared with it: export `original` first")
-    whole = None if variant == "original" else original.stat().st_size
-    return write_variant(network, variant, target, whole, training, compression)
+    if variant == "original":
+        return write_variant(network, variant, target, None, training, compression | {"network": fingerprint(network)}, licence)
+    parent = _card_beside(original)
+    licence = parent.licence if licence is None and parent else licence
+    return write_variant(network, variant, target, original.stat().st_size, training, compression, licence)
 
 
 def write_variant(
@@ -120,6 +129,7 @@ def write_variant(
     whole: int | None,
     training: dict[str, Any],
     compression: dict[str, Any],
+    licence: str | None = None,
 ) -> VariantCard:
     """Write a variant to any path that ends in ``.onnx``, and its card beside it; ``export`` does so in a zoo.
 
@@ -130,6 +140,7 @@ def write_variant(
         whole: Bytes of ``original``; None where this is the original.
         training: How the network was trained, for the card.
         compression: How it was compressed, for the card.
+        licence: For the card; None for what the card of the same file says where it is there already, else nothing.
 
     Raises:
         ExportError: The graph does not compute what the network computes.
@@ -137,10 +148,13 @@ def write_variant(
     content = to_onnx(network, variant).SerializeToString()
     check_against_torch(network, content)
     target.parent.mkdir(parents=True, exist_ok=True)
+    sha256, former = hashlib.sha256(content).hexdigest(), _card_beside(target)
+    if licence is None:
+        licence = former.licence if former and former.sha256 == sha256 else ""
     card = VariantCard(
         model=network.family,
         variant=variant,
-        sha256=hashlib.sha256(content).hexdigest(),
+        sha256=sha256,
         bytes=len(content),
         size_ratio=1.0 if whole is None else len(content) / whole,
         parameters=network.parameter_count(),
@@ -148,8 +162,22 @@ def write_variant(
         algorithmic_latency_ms=network.latency_samples / network.sample_rate * 1000,
         training=training,
         compression=compression,
-        licence=LICENCE,
+        licence=licence,
     )
     target.write_bytes(content)
     card.save(target.with_suffix(".json"))
     return card
+
+
+def made_of_another(folder: Path, original: VariantCard) -> list[VariantCard]:
+    """Cards of the variants in a zoo that were made of another ``original`` of this family."""
+    cards = (_card_beside(folder / original.model / f"{variant}.onnx") for variant in VARIANTS[1:])
+    return [card for card in cards if card and not card.made_of(original)]
+
+
+def _card_beside(path: Path) -> VariantCard | None:
+    """The card of a variant's file; None where it is missing or damaged."""
+    try:
+        return load_card(path.with_suffix(".json"))
+    except CardError:
+        return None

@@ -60,12 +60,17 @@ def find_subjects(zoo: Path, families: Collection[str], sweep: Path | None = Non
     names = [f"{family}/{variant}" for family in FAMILIES if family in families for variant in VARIANTS]
     there = [name for name in names if any((zoo / f"{name}{end}").exists() for end in (".onnx", ".json"))]
     loaded = load_zoo(zoo, there)
-    found = [Subject(zoo / f"{v.name}.onnx", v, v.card.variant) for v in loaded.variants.values()]
-    failures = dict(loaded.failures)
+    originals = {v.card.model: v.card for v in loaded.variants.values() if v.card.variant == "original"}
+    found, failures, parents = list[Subject](), dict(loaded.failures), collections.defaultdict[str, set[str]](set)
+    for variant in loaded.variants.values():
+        card = variant.card
+        if card.variant != "original" and card.model in originals and not card.made_of(originals[card.model]):
+            failures[variant.name] = f"made of another original than the {card.model}/original in {zoo}: compress that one"
+            continue
+        found.append(Subject(zoo / f"{variant.name}.onnx", variant, card.variant))
+        if parent := card.compression.get("original"):
+            parents[card.model].add(parent)
     known = {subject.variant.card.sha256 for subject in found}
-    parents = collections.defaultdict(set)
-    for loaded_variant in loaded.variants.values():
-        parents[loaded_variant.card.model].add(loaded_variant.card.compression.get("original"))
     for path in sweep_files(sweep) if sweep else ():
         try:
             variant = load_variant(path)
@@ -73,8 +78,9 @@ def find_subjects(zoo: Path, families: Collection[str], sweep: Path | None = Non
             failures[str(path)] = str(error)
             continue
         card = variant.card
-        parent = card.compression.get("original")
-        if parent is not None and any(parents[card.model]) and parent not in parents[card.model]:
+        parent, others = card.compression.get("original"), parents[card.model]
+        strange = card.model in originals and not card.made_of(originals[card.model])
+        if card.variant != "original" and (strange or (parent and others and parent not in others)):
             failures[str(path)] = f"made of another {card.model}/original than the variants in {zoo}: sweep again"
             continue
         if card.model in families and card.variant != "original" and card.sha256 not in known:

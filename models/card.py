@@ -56,6 +56,7 @@ class VariantCard(BaseModel):
         parameters: Weights and biases that the network has, however they are stored.
         macs_per_second: Multiply-accumulate operations per second of audio.
         algorithmic_latency_ms: From a sample's arrival to the earliest moment its output can leave.
+        compression: How it was made of ``original``; ``network`` and ``original`` in it are fingerprints of what is trained.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -72,6 +73,13 @@ class VariantCard(BaseModel):
     training: dict[str, Any] = {}
     compression: dict[str, Any] = {}
     licence: str = ""
+
+    def made_of(self, original: VariantCard) -> bool:
+        """Whether this variant was made of that ``original``, by its fingerprint or, where a card has none, by its bytes."""
+        parent, network = self.compression.get("original"), original.compression.get("network")
+        if parent is not None and network is not None:
+            return bool(parent == network)
+        return round(self.bytes / self.size_ratio) == original.bytes
 
     def save(self, path: Path) -> None:
         """Write as indented JSON."""

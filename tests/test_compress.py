@@ -129,6 +129,8 @@ def test_an_evaluated_card_is_not_overwritten(recordings: Path, tmp_path: Path) 
     load_card(path).model_copy(update={"licence": "mine"}).save(path)
     succeed(recordings, tmp_path, source, "--only", "quantized")
     assert load_card(path).licence == "mine"
+    succeed(recordings, tmp_path, source, "--only", "quantized", "--licence", "ours")
+    assert load_card(path).licence == "ours"
 
 
 def test_what_cannot_be_reached_is_refused_before_any_training(recordings: Path, tmp_path: Path) -> None:

@@ -15,6 +15,8 @@ from typer.testing import CliRunner, Result
 from compression import cli, cli_options
 from compression.checkpoint import load_checkpoint, load_network, training_facts
 from compression.errors import CheckpointError, CorpusError, EvaluationError, ExtraMissingError, RecipeError
+from compression.export import export
+from compression.stage_record import fingerprint
 from models.card import load_card
 from models.zoo import ZooError
 
@@ -143,6 +145,16 @@ def test_a_recipe_with_a_polish_ends_with_a_network_that_can_be_trained_on(folde
     assert not (run / "polished.pt").exists()  # what was there is not by these numbers
     succeed(*command)
     assert len(list(run.glob("polish-*"))) == 2  # with other numbers it begins anew
+
+
+def test_an_original_exported_beside_variants_of_another_says_so(tmp_path: Path) -> None:
+    sources, zoo = [checkpoint(tmp_path, "fcn", seed) for seed in (1, 2)], tmp_path / "zoo"
+    succeed("export", sources[0], "--zoo", zoo, "--licence", "mine")
+    network = load_network(sources[0])
+    export(network, "pruned", zoo, {}, {"original": fingerprint(network)})
+    assert "another original" not in succeed("export", sources[0], "--zoo", zoo)
+    assert load_card(zoo / "fcn/original.json").licence == "mine"
+    assert f"fcn/pruned in {zoo}: made of another original" in call("export", sources[1], "--zoo", zoo).stderr
 
 
 def test_two_checkpoints_of_the_same_widths_have_a_mean(tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """The exported file: complete, checked, and refused when it computes something else."""
 
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -11,9 +12,12 @@ from onnx import numpy_helper
 from compression.checkpoint import load_network
 from compression.errors import ExportError
 from compression.export import check_against_torch, export, to_onnx
+from models.card import load_card
 from models.fcn import Fcn, FcnConfig
 from models.network import StreamingNetwork
 from models.zoo import SHIPPED, load_variant
+
+from .untrained import checkpoint
 
 CHECKPOINTS = Path(__file__).parent.parent / "compression/checkpoints"
 
@@ -66,6 +70,26 @@ def test_a_graph_that_gives_no_number_is_noticed(network: StreamingNetwork) -> N
 def test_the_same_network_gives_the_same_bytes(network: StreamingNetwork) -> None:
     contents = {to_onnx(network, "original").SerializeToString() for _ in range(2)}
     assert len(contents) == 1
+
+
+def test_a_card_has_the_licence_that_was_named_and_keeps_it_for_the_same_file(tmp_path: Path) -> None:
+    first, second = (load_network(checkpoint(tmp_path, "fcn", seed)) for seed in (1, 2))
+    assert export(first, "original", tmp_path, {}, {}).licence == ""
+    assert export(first, "original", tmp_path, {}, {}, "mine").licence == "mine"
+    assert export(first, "original", tmp_path, {}, {}).licence == "mine"
+    assert export(first, "pruned", tmp_path, {}, {}).licence == "mine"
+    assert export(first, "pruned", tmp_path, {}, {}, "yours").licence == "yours"
+    assert export(second, "original", tmp_path, {}, {}).licence == ""
+
+
+@pytest.mark.parametrize("family", ["crn", "fcn"])
+def test_the_shipped_original_made_anew_keeps_its_licence(family: str, tmp_path: Path) -> None:
+    (tmp_path / family).mkdir()
+    shutil.copy(SHIPPED / family / "original.json", tmp_path / family)
+    shipped = load_card(SHIPPED / family / "original.json")
+    made = export(load_network(CHECKPOINTS / f"{family}.pt"), "original", tmp_path, {}, {})
+    assert (made.sha256, made.licence) == (shipped.sha256, shipped.licence)
+    assert "LICENSES.md" in made.licence
 
 
 def test_the_card_counts_every_byte_and_sizes_are_over_the_original(network: StreamingNetwork, tmp_path: Path) -> None:

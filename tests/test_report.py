@@ -18,8 +18,8 @@ from compression.pairs import find_pairs
 from compression.report import load_report
 from compression.report_measure import find_subjects, measure_report
 from compression.report_table import markdown
-from models.card import load_card
-from models.zoo import ZooError
+from models.card import FAMILIES, VARIANTS, load_card
+from models.zoo import SHIPPED, ZooError
 
 FILES = {"report.json", "report.md", "report.html", "bytes.png", "time.png", "loss.png"}
 
@@ -47,6 +47,7 @@ def add_variant(source: Path, target: Path, note: str = "", **compression: objec
     target.parent.mkdir(parents=True, exist_ok=True)
     target.write_bytes(content)
     facts = {"variant": target.stem, "bytes": len(content), "sha256": hashlib.sha256(content).hexdigest()}
+    facts["size_ratio"] = len(content) / source.stat().st_size
     load_card(source.with_suffix(".json")).model_copy(update={**facts, "compression": compression}).save(
         target.with_suffix(".json")
     )
@@ -183,6 +184,27 @@ def test_a_zoo_may_lack_variants_but_not_all(zoo: Path, tmp_path: Path) -> None:
     assert found.failures == {}
     with pytest.raises(ZooError, match="no variant could be loaded"):
         find_subjects(tmp_path, ["crn", "fcn"])
+
+
+@pytest.mark.parametrize("parent", [{"original": "another"}, {}])
+def test_what_was_made_of_another_original_is_named_and_left_out(parent: dict[str, str], zoo: Path, tmp_path: Path) -> None:
+    """Told by the fingerprint or, where a card has none, by the bytes of its original."""
+    shutil.copytree(zoo / "fcn", tmp_path / "zoo/fcn")
+    for target in (tmp_path / "zoo/fcn/pruned.onnx", tmp_path / "sweep/quantized.onnx"):
+        add_variant(zoo / "fcn/original.onnx", target, str(target), **parent)
+        card = load_card(target.with_suffix(".json"))
+        if not parent:
+            card.model_copy(update={"size_ratio": 0.9 * card.size_ratio}).save(target.with_suffix(".json"))
+    found = find_subjects(tmp_path / "zoo", ["fcn"], tmp_path / "sweep")
+    assert [subject.label for subject in found.found] == ["original"]
+    assert found.failures.keys() == {"fcn/pruned", str(tmp_path / "sweep/quantized.onnx")}
+    assert all("made of another" in reason for reason in found.failures.values())
+
+
+def test_the_shipped_variants_were_made_of_the_shipped_originals() -> None:
+    for family in FAMILIES:
+        cards = [load_card(SHIPPED / family / f"{variant}.json") for variant in VARIANTS]
+        assert all(card.made_of(cards[0]) for card in cards[1:])
 
 
 def test_user_errors_are_one_sentence_before_anything_is_measured(zoo: Path, pairs: Path, tmp_path: Path) -> None:
