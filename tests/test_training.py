@@ -175,10 +175,43 @@ def test_the_best_so_far_counts_only_where_the_next_is_measured_alike(tmp_path: 
     assert Trainer(recipe(sdr_weight=3.0), batches, batches, tmp_path, CPU).best == float("inf")
 
 
-def test_a_run_s_own_checkpoint_goes_before_the_one_to_begin_with(tmp_path: Path) -> None:
+def test_the_best_so_far_begins_anew_over_other_recordings(tmp_path: Path) -> None:
+    def others(seed: int, index: int) -> Batch:
+        return batches(seed + 100, index)
+
+    best = trained(tmp_path).best
+    longer = recipe(steps=STEPS + 2)
+    assert Trainer(longer, batches, others, tmp_path, CPU).best == float("inf")
+    former = load_checkpoint(tmp_path / "checkpoint.pt")
+    del former["heard"]
+    save_checkpoint(tmp_path / "checkpoint.pt", former)
+    assert Trainer(longer, batches, others, tmp_path, CPU).best == best  # nobody knows over what it was
+    Trainer(longer, batches, others, tmp_path, CPU).run()
+    assert Trainer(longer, batches, others, tmp_path, CPU).best < float("inf")
+
+
+def test_a_run_s_own_checkpoint_goes_before_the_one_to_begin_with(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     trained(tmp_path / "a")
     trained(tmp_path / "b", draw=interrupted(2))
+    capsys.readouterr()
     assert Trainer(recipe(), batches, batches, tmp_path / "b", CPU, tmp_path / "a/checkpoint.pt").step == 2
+    assert "a/checkpoint.pt is left aside: name another --run" in capsys.readouterr().err
+
+
+def test_a_run_that_has_had_its_steps_says_so(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    trained(tmp_path)
+    assert "has had its" not in capsys.readouterr().err
+    trained(tmp_path)
+    assert f"{tmp_path} has had its {STEPS} steps" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("entry", ["average", "optimizer"])
+@pytest.mark.parametrize("value", [None, "hello", {}, {"state": {}}, [1]])
+def test_a_checkpoint_with_a_damaged_part_is_refused(entry: str, value: object, tmp_path: Path) -> None:
+    content = trained(tmp_path / "a").content() | {entry: value}
+    save_checkpoint(tmp_path / "damaged.pt", content)
+    with pytest.raises(CheckpointError, match=r"damaged\.pt is "):
+        Trainer(recipe(), batches, batches, tmp_path / "b", CPU, tmp_path / "damaged.pt")
 
 
 def test_files_that_are_no_checkpoint_are_refused_by_name(tmp_path: Path) -> None:
