@@ -61,9 +61,10 @@ def match_folders(noisy: Path, clean: Path) -> list[Pair]:
     """Pairs of equal relative path in two folders, whatever the suffix, in order of name.
 
     Raises:
-        CorpusError: A folder is missing or has no audio, or a file has no partner.
+        CorpusError: A folder is missing or has no audio, a file has no partner, or two have the same name.
     """
-    return _match(*({path.relative_to(side).with_suffix(""): path for path in find_audio(side)} for side in (noisy, clean)))
+    sides = ([(path.relative_to(side).with_suffix(""), path) for path in find_audio(side)] for side in (noisy, clean))
+    return _match(*map(_by_name, sides))
 
 
 def find_pairs(folder: Path) -> list[Pair]:
@@ -74,7 +75,7 @@ def find_pairs(folder: Path) -> list[Pair]:
             before a training set), or with files ``*_noisy.*`` and ``*_clean.*``.
 
     Raises:
-        CorpusError: It has neither, or more than one choice, or a file has no partner.
+        CorpusError: It has neither, or more than one choice, a file has no partner, or two have the same name.
     """
     if not folder.is_dir():
         raise CorpusError(f"{folder} is not a folder: name one with noisy and clean recordings")
@@ -86,7 +87,7 @@ def find_pairs(folder: Path) -> list[Pair]:
         raise CorpusError(f"{folder} has several folders of pairs ({', '.join(map(str, sides))}): leave one of them in it")
     if sides:
         return match_folders(sides[0], _clean_side(sides[0]))
-    noisy, clean = ({path.with_name(path.stem.removesuffix(end)): path for path in _flat(folder, end)} for end in _ENDS)
+    noisy, clean = (_by_name((Path(path.stem.removesuffix(end)), path) for path in _flat(folder, end)) for end in _ENDS)
     if not noisy and not clean:
         layouts = "the folders noisy/ and clean/, or files *_noisy.* and *_clean.*"
         raise CorpusError(f"no pairs in {folder}: it must hold {layouts}")
@@ -97,7 +98,21 @@ _ENDS = ("_noisy", "_clean")
 
 
 def _flat(folder: Path, end: str) -> Iterable[Path]:
-    return (path for path in folder.iterdir() if path.stem.endswith(end) and path.suffix.lower() in SUFFIXES)
+    """Files whose names end so, in order."""
+    for path in sorted(folder.iterdir()):
+        if path.stem.endswith(end) and path.suffix.lower() in SUFFIXES:
+            if path.stem == end:
+                raise CorpusError(f"{path} has no name before its {end}: rename or remove it")
+            yield path
+
+
+def _by_name(files: Iterable[tuple[Path, Path]]) -> dict[Path, Path]:
+    found: dict[Path, Path] = {}
+    for name, path in files:
+        if name in found:
+            raise CorpusError(f"{found[name]} and {path} have the same name: remove one")
+        found[name] = path
+    return found
 
 
 def _clean_side(noisy: Path) -> Path:

@@ -51,6 +51,20 @@ def test_several_choices_are_refused(tmp_path: Path) -> None:
         find_pairs(tmp_path)
 
 
+@pytest.mark.parametrize("names", [("noisy/p1", "clean/p1"), ("p1_noisy", "p1_clean")])
+def test_two_files_of_the_same_name_are_refused(tmp_path: Path, names: tuple[str, str]) -> None:
+    for name in (f"{names[0]}.wav", f"{names[0]}.flac", f"{names[1]}.wav"):
+        save(tmp_path / name, 100)
+    with pytest.raises(CorpusError, match=rf"{names[0]}\.flac and .*{names[0]}\.wav have the same name: remove one"):
+        find_pairs(tmp_path)
+
+
+def test_a_file_that_is_named_after_its_kind_alone_is_refused(tmp_path: Path) -> None:
+    save(tmp_path / "_noisy.wav", 100)
+    with pytest.raises(CorpusError, match=r"_noisy\.wav has no name before its _noisy"):
+        find_pairs(tmp_path)
+
+
 def test_a_file_without_a_partner_is_named(tmp_path: Path) -> None:
     save(tmp_path / "noisy/p1.wav", 100)
     save(tmp_path / "clean/p1.wav", 100)
