@@ -68,7 +68,8 @@ def compress(
 
     from compression.checkpoint import load_network, trained_residual, training_facts
     from compression.compress import make_variants
-    from compression.compress_recipe import check_reachable, load_compress_recipe
+    from compression.compress_recipe import load_compress_recipe
+    from compression.reachable import check_reachable
     from compression.sources import Sources
     from compression.stages import StoppedError
     from compression.workshop import open_workshop
@@ -76,7 +77,8 @@ def compress(
     torch.set_num_threads(threads)
     recipe, original, facts = load_compress_recipe(settings), load_network(source), training_facts(source)
     pruned = load_network(pruned_from) if pruned_from else None
-    check_reachable(recipe, original, pruned if pruned and pruned.family == original.family else None)
+    wanted = [variant for variant in MADE if variant in only.split(",")]
+    check_reachable(recipe, original, pruned if pruned and pruned.family == original.family else None, wanted)
     training = Sources(speech, noise, pairs, cache, rooms)
     validation = Sources(valid_speech, valid_noise, valid_pairs, cache and cache / "valid")
     folder = run or Path("runs") / settings.stem
@@ -93,7 +95,7 @@ def compress(
         trained_residual(facts),
     )
     try:
-        cards = make_variants(shop, recipe, zoo, facts, only.split(","), licence)
+        cards = make_variants(shop, recipe, zoo, facts, wanted, licence)
     except StoppedError as stop:
         typer.echo(f"{stop}; the same command goes on")
         return

@@ -7,10 +7,11 @@ import functools
 from collections.abc import Callable
 from typing import Any
 
-from compression.compress_recipe import CompressRecipe, PruningSettings, prune_at_random
+from compression.compress_recipe import CompressRecipe, PruningSettings
 from compression.errors import RecipeError
 from compression.kernel_pruning import paper_ratio, remaining
 from compression.pruning_stages import pruning_stage
+from compression.reachable import prune_at_random
 from compression.stages import Outcome, Workshop, run_stage
 from compression.sweep_settings import SweepSettings, shortened
 from compression.sweep_stages import prune_softly, sharing_stage

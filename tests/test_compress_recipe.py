@@ -4,8 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from compression.compress_recipe import PruningSettings, check_reachable, load_compress_recipe
+from compression.compress_recipe import PruningSettings, load_compress_recipe
 from compression.errors import RecipeError
+from compression.reachable import check_reachable
 from compression.recipe import load_recipe
 
 SETTINGS = Path(__file__).parent.parent / "compression/settings"
@@ -30,6 +31,18 @@ def test_entries_arrive_where_they_belong_and_centroids_do_not_decay(tmp_path: P
     assert seeds == [5, 6, 7]
     assert (recipe.pruning.rounds, recipe.quantization.budget, recipe.mixing.reverb) == (3, 0.2, 0.5)
     assert (recipe.round_training.weight_decay, recipe.centroid_training.weight_decay) == (0.01, 0)
+
+
+def test_what_is_not_to_be_made_need_not_be_reached(tmp_path: Path) -> None:
+    network, path = load_recipe(SETTINGS / "fcn.toml").build(), tmp_path / "a.toml"
+    path.write_text("[pruning]\nlayers = 3\n[quantization]\nbudget = 0.16\ncombined_budget = 1e-5\n")
+    check_reachable(load_compress_recipe(path), network, only=["quantized"])
+    with pytest.raises(RecipeError, match=r"layers in .pruning\."):
+        check_reachable(load_compress_recipe(path), network, only=["pruned"])
+    path.write_text("[quantization]\nbudget = 1e-5\ncombined_budget = 1e-5\n")
+    check_reachable(load_compress_recipe(path), network, only=["pruned"])
+    with pytest.raises(RecipeError, match=r"combined_budget in .quantization. is too small"):
+        check_reachable(load_compress_recipe(path), network, only=["combined"])
 
 
 def test_rounds_lead_to_the_ratios_in_equal_shares() -> None:
