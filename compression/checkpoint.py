@@ -20,6 +20,8 @@ from models.replacing import replacing
 
 Array = npt.NDArray[np.float32]
 ENTRIES = {"network", "settings", "weights", "average", "optimizer", "step", "hours", "best"}
+TABLES = ("network", "settings", "average", "optimizer")
+WITHIN = "is of a training within a run: name the run's own polished.pt, best.pt or checkpoint.pt, or a variant's .onnx"
 
 
 def save_checkpoint(path: Path, content: dict[str, Any]) -> None:
@@ -49,7 +51,14 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
         raise CheckpointError(f"{path} is damaged or not a checkpoint: name one made by `quietwire train`") from error
     if not isinstance(content, dict) or not set(content) >= ENTRIES:
         raise CheckpointError(f"{path} is not a checkpoint made by `quietwire train`")
+    if not all(isinstance(content[name], dict) for name in TABLES):
+        raise CheckpointError(f"{path} is damaged: name a whole checkpoint made by `quietwire train`")
     return content
+
+
+def is_within(content: dict[str, Any]) -> bool:
+    """Whether a checkpoint is of a polish, of centroids or of a memory's lesson, whose tensors only their training knows."""
+    return any(".parametrizations." in name or name.startswith("network.") for name in content["average"])
 
 
 def load_network(path: Path) -> StreamingNetwork:
@@ -59,6 +68,8 @@ def load_network(path: Path) -> StreamingNetwork:
         CheckpointError: The file is missing or is not a checkpoint, or its weights do not fit its network.
     """
     content = load_checkpoint(path)
+    if is_within(content):
+        raise CheckpointError(f"{path} {WITHIN}")
     try:
         network = build_network(content["network"])
         network.load_state_dict(content["average"])
@@ -106,9 +117,11 @@ def mean(one: dict[str, Any], other: dict[str, Any], share: float) -> dict[str, 
         share: Of the second in the mean, from 0 to 1.
 
     Raises:
-        CheckpointError: The networks have other widths.
+        CheckpointError: The networks have other widths, or one is of a training within a run.
     """
-    if one["network"] != other["network"]:
+    if is_within(one) or is_within(other):
+        raise CheckpointError(f"one of the two checkpoints {WITHIN}")
+    if one["network"] != other["network"] or one["average"].keys() != other["average"].keys():
         raise CheckpointError("the two checkpoints are of networks of other widths: only alike ones have a mean")
     pairs = {name: (value, other["average"][name]) for name, value in one["average"].items()}
     average = {name: a.lerp(b, share) if a.is_floating_point() else a for name, (a, b) in pairs.items()}
@@ -138,11 +151,11 @@ def validation_figures(path: Path, content: dict[str, Any]) -> dict[str, float] 
     """How the averaged network of a checkpoint validated, from the ``log.jsonl`` beside it; None where that does not say."""
     log = path.with_name("log.jsonl")
     found = None
-    for line in log.read_text().splitlines() if log.exists() else ():
+    for line in log.read_text(errors="replace").splitlines() if log.exists() else ():
         try:
             row = json.loads(line)
-        except ValueError:  # cut off when the machine went down
+            if (row["step"], row["hours"]) == (content["step"], round(content["hours"], 6)):  # not so of a polished one
+                found = {name: row[name] for name in ("loss", "si_sdr", "si_sdr_gain")}
+        except (KeyError, TypeError, ValueError):  # cut off when the machine went down, or not of a run
             continue
-        if (row["step"], row["hours"]) == (content["step"], round(content["hours"], 6)):  # not so of a polished one
-            found = {name: row[name] for name in ("loss", "si_sdr", "si_sdr_gain")}
     return found

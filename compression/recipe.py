@@ -127,7 +127,7 @@ class TrainingSettings:
     @property
     def loss_weights(self) -> LossWeights:
         """Of the parts of the loss beside the spectral one."""
-        return LossWeights(*(getattr(self, weight) for weight in WEIGHTS))
+        return LossWeights(**{weight.removesuffix("_weight"): getattr(self, weight) for weight in WEIGHTS})
 
     @property
     def kept(self) -> Residual:
@@ -174,15 +174,17 @@ def build_network(hyperparameters: dict[str, Any]) -> StreamingNetwork:
     """Network from its ``family`` and the arguments of its configuration.
 
     Raises:
-        ValueError: Unknown family, or a width out of range.
-        TypeError: An argument that the family does not know.
+        ValueError: Unknown family or argument, or a width out of range.
+        TypeError: Not a table, or an argument of another kind.
     """
+    if not isinstance(hyperparameters, dict):
+        raise TypeError("network must be a table: write [network]")
     arguments = dict(hyperparameters)
     family = arguments.pop("family", None)
     if family == "crn":
-        return Crn(CrnConfig(**arguments))
+        return Crn(settings_from(CrnConfig, arguments, "network"))
     if family == "fcn":
-        return Fcn(FcnConfig(**arguments))
+        return Fcn(settings_from(FcnConfig, arguments, "network"))
     raise ValueError(f"unknown family {family!r}: use 'crn' or 'fcn'")
 
 

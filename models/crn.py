@@ -43,8 +43,8 @@ class CrnConfig:
 
     channels: int = 32
     subband_channels: int = 64
-    subband_units: tuple[int, ...] = (64, 64, 64)
-    fullband_units: tuple[int, ...] = (96, 96, 96)
+    subband_units: tuple[int, ...] = dataclasses.field(default=(64, 64, 64), metadata={"length": "any"})
+    fullband_units: tuple[int, ...] = dataclasses.field(default=(96, 96, 96), metadata={"length": "any"})
     depth: int = 2
     hop: int = 160
     bins_per_band: int = 4
@@ -57,7 +57,9 @@ class CrnConfig:
         units = (*self.subband_units, *self.fullband_units)
         if min(self.channels, self.subband_channels, self.depth) < 1 or min(units, default=0) < 0 or not any(units):
             raise ValueError("every width of a crn must be at least 1, but for units of 0 where a block lacks a layer")
-        if min(self.hop, self.bins_per_band) < 1 or self.hop % (2 * self.bins_per_band):
+        if self.bins_per_band < 2:
+            raise ValueError("bins_per_band must be at least 2: a band is made of several bins")
+        if self.hop < 1 or self.hop % (2 * self.bins_per_band):
             raise ValueError("hop must be a multiple of twice the bins_per_band")
 
     @property

@@ -46,7 +46,7 @@ class FcnConfig:
         memory_units: Of the GRU that remembers finer bands, and opens a gate beside the filters; 0 for neither.
     """
 
-    filters: tuple[int, ...] = (30,) * 7
+    filters: tuple[int, ...] = dataclasses.field(default=(30,) * 7, metadata={"length": "any"})
     control_units: int = 0
     memory_units: int = 0
 

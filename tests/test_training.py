@@ -225,6 +225,13 @@ def test_files_that_are_no_checkpoint_are_refused_by_name(tmp_path: Path) -> Non
         load_network(tmp_path / "other.pt")
 
 
+def test_lines_of_the_log_that_are_no_rows_are_passed_over(tmp_path: Path) -> None:
+    trained(tmp_path)
+    log = tmp_path / "log.jsonl"
+    log.write_bytes(b'\xff\xfe\n[1]\n7\n{"loss": 1}\n' + log.read_bytes() + b'"end"\n')
+    assert training_facts(tmp_path / "best.pt")["validation"]
+
+
 def test_a_folder_that_cannot_be_written_is_named_and_the_log_may_be_cut_off(tmp_path: Path) -> None:
     trainer = trained(tmp_path / "run")
     with pytest.raises(CheckpointError, match=r"log\.jsonl/a\.pt cannot be written"):
