@@ -107,7 +107,7 @@ def train(
     from compression.memory_lesson import teach_memory
     from compression.polish import polish
     from compression.recipe import load_recipe
-    from compression.sources import Sources, mixer, open_recordings
+    from compression.sources import Sources, mixer, open_recordings, tell_unused
     from compression.train import Trainer
 
     torch.set_num_threads(threads)
@@ -118,6 +118,7 @@ def train(
     training = Sources(speech, noise, pairs, cache, rooms)
     validation = Sources(valid_speech, valid_noise, valid_pairs, cache and cache / "valid")
     recordings, valid = open_recordings(training, validation, valid_share, where)
+    tell_unused(recordings, settings.mixing)
 
     def batches(numbers: TrainingSettings) -> tuple[Batches, Batches]:
         return mixer(recordings, settings.mixing, *numbers.examples), valid

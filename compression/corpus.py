@@ -127,6 +127,12 @@ class Corpus:
         """Total length."""
         return int(self.lengths.sum()) / SAMPLE_RATE / 3600
 
+    @property
+    def silent(self) -> bool:
+        """Whether nothing can be heard in any group."""
+        spans = zip(self.starts.tolist(), self.lengths.tolist(), strict=True)
+        return not any(bool(self.samples[start : start + length].any()) for start, length in spans)
+
     def hold_out(self, share: float) -> tuple[Corpus, Corpus]:
         """Two parts that share no sample: the first ``1 - share`` of all audio, and the rest.
 

@@ -25,6 +25,8 @@ TAIL = 16000  # room for reverberation when filtering
 class MixingSettings:
     """How often what happens, as probabilities per example, and in which ranges.
 
+    Pairs are mixed already: of all this only ``level_dbfs`` is for them.
+
     Attributes:
         snr_db: Active speech level over noise level.
         level_dbfs: RMS level of the mixture; lower where its peak would pass full scale.

@@ -15,6 +15,7 @@ from compression.errors import CorpusError
 from compression.mixing import Mixer, MixingSettings
 from compression.pair_mixing import PairCorpus, PairMixer
 from compression.rooms import load_rooms
+from compression.telling import say
 
 VALIDATION_BATCH = 8
 VALIDATION_SECONDS = 3
@@ -55,16 +56,30 @@ class Sources:
         """Whether there is a folder to take speech from."""
         return bool(self.speech or self.noise or self.pairs)
 
+    def check(self, kind: str = "") -> None:
+        """Refuse folders that are not to be used together, before any is read.
+
+        Args:
+            kind: What the options begin with that name them.
+
+        Raises:
+            CorpusError: A folder is missing, or too many are named.
+        """
+        alone = self.pairs and not (self.speech or self.noise or self.rooms)
+        if not alone and (self.pairs or not self.speech or not self.noise):
+            options = f"--{kind}speech and --{kind}noise, or --{kind}pairs alone"
+            raise CorpusError(f"a folder is missing or too many are named: give {options}")
+
     def load(self, device: torch.device) -> Recordings:
         """Read the folders: speech and noise, or pairs.
 
         Raises:
             CorpusError: They are not to be used together, or cannot be used.
         """
-        if self.pairs and not (self.speech or self.noise or self.rooms):
+        self.check()
+        if self.pairs:
             return PairCorpus.load(*self.pairs, device, self.cache)
-        if self.pairs or not self.speech or not self.noise:
-            raise CorpusError("a folder is missing or too many are named: give speech and noise, or pairs alone")
+        assert self.speech and self.noise
         speech_cache, noise_cache = (self.cache and self.cache / f"{kind}.npz" for kind in ("speech", "noise"))
         return Material(
             Corpus.load(self.speech, device, by_folder=True, cache=speech_cache),
@@ -93,8 +108,29 @@ def mixer(recordings: Recordings, settings: MixingSettings, batch: int, seconds:
     return Mixer(recordings.speech, recordings.noise, settings, batch, samples, recordings.rooms)
 
 
+def tell_unused(recordings: Recordings, settings: MixingSettings) -> None:
+    """Say which entries of [mixing] mean nothing for pairs, which are mixed already."""
+    if isinstance(recordings, PairCorpus):
+        usual = dataclasses.asdict(MixingSettings())
+        unused = [name for name, value in dataclasses.asdict(settings).items() if value != usual[name] and name != "level_dbfs"]
+        if unused:
+            say(f"[mixing] says {', '.join(unused)}: nothing of it is done to pairs, which are only brought to level_dbfs")
+
+
+def _check_heard(recordings: Recordings, purpose: str) -> None:
+    if isinstance(recordings, PairCorpus):
+        parts = {"clean recordings": recordings.clean}
+    else:
+        parts = {"speech": recordings.speech, "noise": recordings.noise}
+    for name, corpus in parts.items():
+        if corpus.silent:
+            raise CorpusError(f"the {name} to {purpose} on: nothing but silence: name other folders")
+
+
 def open_recordings(training: Sources, validation: Sources, share: float, device: torch.device) -> tuple[Recordings, Batches]:
     """Recordings to train on, to be mixed, and validation batches that are the same for every recipe.
+
+    Speech or noise that is silent throughout is refused.
 
     Args:
         training: What to train on.
@@ -105,9 +141,14 @@ def open_recordings(training: Sources, validation: Sources, share: float, device
     Raises:
         CorpusError: A folder is missing or cannot be used.
     """
+    training.check()
+    if validation.named:
+        validation.check("valid-")
     recordings = training.load(device)
     if validation.named:
         held = validation.load(device)
     else:
         recordings, held = hold_out(recordings, share)
+    for part, purpose in ((recordings, "train"), (held, "validate")):
+        _check_heard(part, purpose)
     return recordings, mixer(held, MixingSettings(), VALIDATION_BATCH, VALIDATION_SECONDS)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from compression.mixing import MixingSettings
 from compression.residual import NONE, Residual
-from compression.sources import Sources, open_recordings
+from compression.sources import Sources, open_recordings, tell_unused
 from compression.stages import CPU, Workshop
 from models.network import StreamingNetwork
 
@@ -33,5 +33,6 @@ def open_workshop(
     """
     deadline = math.inf if minutes is None else time.monotonic() + 60 * minutes
     recordings, valid = open_recordings(training, validation, valid_share, CPU)
+    tell_unused(recordings, mixing)
     remembered = functools.lru_cache(maxsize=None)(valid)  # the same 16 batches again and again
     return Workshop(original, recordings, remembered, mixing, folder, deadline, mixers, pruned_from, kept)

@@ -171,12 +171,53 @@ def test_two_checkpoints_of_the_same_widths_have_a_mean(tmp_path: Path) -> None:
     assert not (tmp_path / "none.pt").exists()
 
 
+def test_checkpoints_of_trainings_within_a_run_are_told_from_those_of_networks(folder: Path, tmp_path: Path) -> None:
+    recipe = tmp_path / "within.toml"
+    network = "filters = [3, 3, 3, 3, 3]\ncontrol_units = 3\nmemory_units = 4\n"
+    short = RECIPE.split("[training]")[1]
+    recipe.write_text(RECIPE.replace("filters = [2]\n", network) + f"[polish]{short}[memory]{short}")
+    run = tmp_path / "run"
+    succeed("train", recipe, "--speech", folder / "speech", "--noise", folder / "noise", "--run", run)
+    for inner in (*run.glob("polish-*/checkpoint.pt"), run / "memory/best.pt"):
+        for arguments in (
+            ("export", inner, "--zoo", tmp_path / "zoo"),
+            ("checkpoint", inner, tmp_path / "mean.pt", "--mean-with", run / "checkpoint.pt"),
+            ("checkpoint", inner, tmp_path / "mean.pt", "--mean-with", inner),
+        ):
+            error = call(*arguments).exception
+            assert isinstance(error, CheckpointError)
+            assert "is of a training within a run: name the run's own polished.pt" in str(error)
+    assert not list(tmp_path.glob("mean.pt")) + list(tmp_path.glob("zoo"))
+
+
+def test_what_mixing_says_in_vain_of_pairs_is_told(folder: Path, tmp_path: Path) -> None:
+    recipe = tmp_path / "pairs.toml"
+    recipe.write_text(RECIPE + "[mixing]\nlevel_dbfs = [-30, -20]\nreverb = 1.0\nquiet = 0.5\n")
+    train = ("train", recipe, "--valid-share", 0.5, "--run", tmp_path / "run")
+    assert "[mixing] says quiet, reverb: nothing" in succeed(*train, "--pairs", folder / "noisy", folder / "clean")
+    assert "[mixing] says" not in succeed(*train, "--speech", folder / "speech", "--noise", folder / "noise")
+
+
+def test_silent_recordings_are_refused(folder: Path, tmp_path: Path) -> None:
+    (tmp_path / "silent").mkdir()
+    soundfile.write(tmp_path / "silent/1.wav", np.zeros(32000, np.float32), 16000)
+    given = {"speech": folder / "speech", "noise": folder / "noise"}
+    for kind in ("speech", "noise"):
+        both = [part for name, path in (given | {kind: tmp_path / "silent"}).items() for part in (f"--{name}", path)]
+        error = call("train", folder / "small.toml", "--run", tmp_path / "run", *both).exception
+        assert isinstance(error, CorpusError)
+        assert f"the {kind} to train on: nothing but silence" in str(error)
+    clean = ("train", folder / "small.toml", "--run", tmp_path / "run", "--pairs", tmp_path / "silent", tmp_path / "silent")
+    assert "the clean recordings to train on" in str(call(*clean).exception)
+
+
 def test_user_errors_leave_the_commands_as_they_are(folder: Path, tmp_path: Path) -> None:
     recipe = folder / "small.toml"
     cases = [
         (CorpusError, ("train", recipe, "--speech", folder / "speech")),
         (CorpusError, ("train", recipe, "--pairs", folder / "noisy", folder / "clean", "--noise", folder / "noise")),
         (CorpusError, ("train", recipe, "--pairs", folder / "noisy", folder / "nowhere")),
+        (CorpusError, ("train", recipe, "--speech", tmp_path / "nowhere", "--noise", folder, "--valid-speech", folder)),
         (RecipeError, ("train", tmp_path / "none.toml", "--speech", folder, "--noise", folder)),
         (ZooError, ("evaluate", "crn/original", "--pairs", folder, "--zoo", tmp_path, "--jobs", 1)),
         (CorpusError, ("evaluate", "crn/original", "--pairs", tmp_path / "nowhere")),
