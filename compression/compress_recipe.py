@@ -12,10 +12,11 @@ from typing import Any
 from compression.errors import RecipeError
 from compression.mixing import MixingSettings
 from compression.pruning import schedule
-from compression.recipe import TrainingSettings, fine_settings_from
+from compression.recipe import FOLDED, TrainingSettings, fine_settings_from
 from compression.sweep_settings import SweepSettings
-from compression.tables import read_tables, settings_from
+from compression.tables import read_tables, refuse_idle, settings_from
 
+INNER = ("training", "final", "polish", "smallest")  # tables in [pruning]
 TABLES = ("pruning", "quantization", "mixing", "sweep")
 
 
@@ -144,16 +145,18 @@ def load_compress_recipe(path: Path) -> CompressRecipe:
     try:
         if unknown := set(tables) - set(TABLES):
             raise ValueError(f"unknown table [{min(unknown)}]; use [pruning], [quantization], [mixing] and [sweep]")
-        pruning, (rounds, final, polish, smallest) = _split(tables, "pruning", "training", "final", "polish", "smallest")
+        pruning, (rounds, final, polish, smallest) = _split(tables, "pruning", *INNER)
         quantization, (centroids,) = _split(tables, "quantization", "training")
+        refuse_idle(TrainingSettings, polish, "pruning.polish", FOLDED)
+        refuse_idle(TrainingSettings, centroids, "quantization.training", {"soap": "tables of centroids are no matrices"})
         recipe = CompressRecipe(
             dataclasses.replace(
-                settings_from(PruningSettings, pruning, "pruning"),
+                settings_from(PruningSettings, pruning, "pruning", INNER),
                 smallest=settings_from(SmallestWidths, smallest, "pruning.smallest"),
             ),
             settings_from(TrainingSettings, rounds, "pruning.training"),
             settings_from(TrainingSettings, final, "pruning.final"),
-            settings_from(QuantizationSettings, quantization, "quantization"),
+            settings_from(QuantizationSettings, quantization, "quantization", ("training",)),
             fine_settings_from(centroids, "quantization.training"),
             settings_from(MixingSettings, tables.get("mixing", {}), "mixing"),
             settings_from(SweepSettings, tables["sweep"], "sweep") if "sweep" in tables else None,

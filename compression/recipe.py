@@ -11,7 +11,7 @@ from compression.losses import LossWeights
 from compression.mixing import MixingSettings
 from compression.perceptual import SHORTEST_EXAMPLE
 from compression.residual import Residual
-from compression.tables import read_tables, settings_from
+from compression.tables import read_tables, refuse_idle, settings_from
 from models.crn import Crn, CrnConfig
 from models.fcn import Fcn, FcnConfig
 from models.network import StreamingNetwork
@@ -26,6 +26,14 @@ WEIGHTS = (
 )
 LOSS_ENTRIES = (*WEIGHTS, "residual", "residual_hold")
 INHERITED = (*LOSS_ENTRIES, "batch", "seconds", "stretches", "bfloat16")  # by [polish] from [training]
+
+ALONE = {"distillation": "there is no teacher"}
+FOLDED = {"freeze_norm_after": "normalisation is folded"}
+IDLE = {  # entries that do nothing in a table, and why
+    "training": ALONE,
+    "polish": ALONE | FOLDED,
+    "memory": ALONE | {"freeze_norm_after": "normalisation stays as it is", "keep_memory": "the memory is what is taught"},
+}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -198,6 +206,8 @@ def load_recipe(path: Path) -> Recipe:
     try:
         if unknown := set(tables) - {"network", "memory", "training", "mixing", "polish"}:
             raise ValueError(f"unknown table [{unknown.pop()}]; use [network], [memory], [training], [mixing] and [polish]")
+        for name, idle in IDLE.items():
+            refuse_idle(TrainingSettings, tables.get(name, {}), name, idle)
         training = settings_from(TrainingSettings, tables.get("training", {}), "training")
         mixing = settings_from(MixingSettings, tables.get("mixing", {}), "mixing")
         same = {name: getattr(training, name) for name in INHERITED}

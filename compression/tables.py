@@ -31,10 +31,16 @@ def read_tables(path: Path) -> dict[str, Any]:
         raise RecipeError(f"{path} is not valid TOML: {error}") from error
 
 
-def settings_from(kind: type[Settings], table: Any, name: str) -> Settings:
+def settings_from(kind: type[Settings], table: Any, name: str, inner: tuple[str, ...] = ()) -> Settings:
     """A dataclass from a TOML table, every entry of the same kind as its default.
 
     A list has as many values as its default, or any number where the field's metadata are ``ANY_LENGTH``.
+
+    Args:
+        kind: The dataclass.
+        table: What the file says.
+        name: Of the table.
+        inner: Names of tables in it, which were taken out before.
 
     Raises:
         TypeError: Not a table, or an entry of another kind.
@@ -47,7 +53,7 @@ def settings_from(kind: type[Settings], table: Any, name: str) -> Settings:
     entries = {}
     for key, value in table.items():
         if key not in defaults:
-            raise ValueError(f"unknown entry {key!r} in [{name}]; use {', '.join(defaults)}")
+            raise ValueError(f"unknown entry {key!r} in [{name}]; use {', '.join({**defaults, **dict.fromkeys(inner)})}")
         entries[key] = tuple(value) if isinstance(value, list) else value
         like: Any = defaults[key]
         if key in free and isinstance(entries[key], tuple):
@@ -60,6 +66,24 @@ def settings_from(kind: type[Settings], table: Any, name: str) -> Settings:
         return kind(**entries)
     except ValueError as error:
         raise ValueError(f"[{name}]: {error}") from error
+
+
+def refuse_idle(kind: type[Settings], table: Any, name: str, idle: dict[str, str]) -> None:
+    """Refuse entries that would do nothing in this table, where they are not as by default.
+
+    Args:
+        kind: As for ``settings_from``.
+        table: As for ``settings_from``.
+        name: As for ``settings_from``.
+        idle: Why, by entry.
+
+    Raises:
+        ValueError: There is one; the message names it.
+    """
+    defaults = {field.name: field.default for field in dataclasses.fields(kind)}
+    for key, reason in idle.items():
+        if isinstance(table, dict) and table.get(key, defaults[key]) != defaults[key]:
+            raise ValueError(f"{key} in [{name}] would do nothing: {reason}")
 
 
 def _finite(value: Any) -> bool:
