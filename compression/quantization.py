@@ -66,8 +66,8 @@ def stored_bytes(size: int, bits: int) -> int:
 def output_distance(network: StreamingNetwork, noisy: Tensor) -> Measure:
     """How far another network's output lies from this one's: squared error of compressed spectra.
 
-    The spectra and weights are those of ``enhancement_loss``; small errors count with their energy, so errors of several
-    tensors add up.
+    Windows and weights are those of ``enhancement_loss``, at twice as many frames; small errors count with their energy,
+    so errors of several tensors add up.
 
     Args:
         network: The reference.
