@@ -161,15 +161,17 @@ def checkpoint(
     source: Annotated[Path, typer.Argument(metavar="CHECKPOINT", help="Made by `quietwire train`.")],
     target: Annotated[Path, typer.Argument(help="File to write.")],
     mean_with: Annotated[Path | None, typer.Option(help="A checkpoint of the same widths: write the mean of both.")] = None,
-    share: Annotated[float, typer.Option(min=0, max=1, help="Of that one in the mean.")] = 0.5,
+    share: Annotated[float | None, typer.Option(min=0, max=1, help="Of that one in the mean.  [default: 0.5]")] = None,
 ) -> None:
     """Write a compact copy of a checkpoint, for keeping; `quietwire train --resume-from` goes on from it."""
     require_extra()
     from compression.checkpoint import compact, load_checkpoint, mean, save_checkpoint
 
+    if share is not None and mean_with is None:
+        raise typer.BadParameter("is of another checkpoint in a mean: name that with --mean-with", param_hint="--share")
     content = load_checkpoint(source)
     if mean_with is not None:
-        content = mean(content, load_checkpoint(mean_with), share)
+        content = mean(content, load_checkpoint(mean_with), 0.5 if share is None else share)
     save_checkpoint(target, compact(content))
     typer.echo(f"{target}: {target.stat().st_size:,} bytes of {source.stat().st_size:,}")
 
@@ -187,8 +189,10 @@ def evaluate(
     require_extra()
     from compression import evaluate as evaluation
     from compression.pairs import find_pairs
-    from compression.result import markdown
+    from compression.result import check_target, markdown
 
+    if json_file is not None:
+        check_target(json_file)
     path = system_path(system, zoo)
     if update_card and path.suffix != ".onnx":
         raise EvaluationError(f"{path} has no card: --update-card is for variants, export it first")

@@ -25,7 +25,10 @@ def conditions(
         raise typer.BadParameter("name a folder with --noise, with --speech, or both")
     from compression.conditions import LEVELS_DBFS, choose_recordings, markdown, measure_conditions
     from compression.evaluate import load_system
+    from compression.result import check_target
 
+    if json_file is not None:
+        check_target(json_file)
     enhance = load_system(system_path(system, zoo))
     noises = choose_recordings(noise, recordings) if noise else []
     voices = choose_recordings(speech, recordings) if speech else []

@@ -12,7 +12,7 @@ import typer
 from rich import progress
 from rich.console import Console
 
-from compression.errors import ExtraMissingError
+from compression.errors import EvaluationError, ExtraMissingError
 from models.card import FAMILIES, VARIANTS
 from models.machine import processors
 
@@ -75,7 +75,14 @@ def progress_bar(label: str, total: int) -> Iterator[Callable[[], None]]:
 
 
 def system_path(system: str, zoo: Path) -> Path:
-    """The file that a user means: a name in the zoo, else a path."""
-    if system in {f"{model}/{variant}" for model in FAMILIES for variant in VARIANTS}:
+    """The file that a user means: a name in the zoo, else a path.
+
+    Raises:
+        EvaluationError: It is neither, and looks like a name.
+    """
+    names = [f"{model}/{variant}" for model in FAMILIES for variant in VARIANTS]
+    if system in names:
         return zoo / f"{system}.onnx"
+    if not Path(system).suffix and not Path(system).exists():
+        raise EvaluationError(f"{system} is neither a variant nor a file: use one of {', '.join(names)}, or a path")
     return Path(system)

@@ -8,11 +8,15 @@ from typing import Annotated
 import typer
 
 from compression.cli_options import PROCESSORS, ZooOption, progress_bar, require_extra
+from compression.errors import EvaluationError
 from models.card import FAMILIES
 from models.zoo import SHIPPED
 
+MEASURING = {"sweep": "--sweep", "zoo": "--zoo", "jobs": "--jobs", "seconds": "--seconds", "set_name": "--set-name"}
+
 
 def report(
+    context: typer.Context,
     pairs: Annotated[Path | None, typer.Option(help="Folder of pairs, as for `quietwire evaluate`.")] = None,
     zoo: ZooOption = SHIPPED,
     sweep: Annotated[Path | None, typer.Option(help="Folder of further variants: every .onnx in it with its card.")] = None,
@@ -37,8 +41,10 @@ def report(
         raise typer.BadParameter(f"{min(unknown)!r} is not one of {', '.join(FAMILIES)}", param_hint="--models")
     if (pairs is None) == (source is None):
         raise typer.BadParameter("name a folder of pairs to measure over, or with --from a report to draw again")
-    if source is not None and sweep is not None:
-        raise typer.BadParameter("a report that is drawn again has its sweep in it", param_hint="--sweep")
+    for name, option in MEASURING.items():
+        given = context.get_parameter_source(name)
+        if source is not None and given is not None and given.name != "DEFAULT":
+            raise typer.BadParameter("a report that is drawn again says what was measured", param_hint=option)
     from compression.pairs import find_pairs
     from compression.report import load_report
     from compression.report_files import prepare_folder, write_report
@@ -48,6 +54,8 @@ def report(
     if pairs is None:
         assert source is not None
         found = load_report(source).only(families)
+        if not found.systems:
+            raise EvaluationError(f"{source} has no network of {', '.join(families)}: name another family with --models")
         prepare_folder(out)
     else:
         recordings = find_pairs(pairs)

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from compression.audio import AUDIBLE, FRAME, SAMPLE_RATE, find_audio, read_mono
-from compression.errors import CorpusError
+from compression.errors import CorpusError, EvaluationError
 from compression.evaluate import Enhance
 from compression.result import write_json
 from models.measures import Array, wide_band_pesq
@@ -101,7 +101,9 @@ def choose_recordings(folder: Path, count: int) -> list[Array]:
                 found[place] = audio
                 break
     if not found:
-        raise CorpusError(f"no recording below {folder} has {SHORTEST:g} seconds: longer ones are needed")
+        raise CorpusError(
+            f"no recording below {folder} has {SHORTEST:g} seconds in which something is heard: name a folder of others"
+        )
     return [found[place] for place in sorted(found)]
 
 
@@ -111,12 +113,19 @@ def at_level(audio: Array, level_dbfs: float) -> Array:
     return audio * np.float32(gain)
 
 
+def _through(system: Enhance, heard: Array) -> Array:
+    left = system(heard)
+    if not np.isfinite(left).all():
+        raise EvaluationError("the system gives samples that are no finite numbers: train it again or restore its file")
+    return left
+
+
 def _noise_alone(system: Enhance, noises: Sequence[Array], level_dbfs: float, progress: Callable[[], None]) -> NoiseAlone:
     """Noise through a system, at one level."""
     start, first, later = round(BEGINNING * SAMPLE_RATE), [], []
     for noise in noises:
         heard = at_level(noise, level_dbfs)
-        left = system(heard)
+        left = _through(system, heard)
         first.append(_lowered(heard[:start], left[:start]))
         later.append(_lowered(heard[start:], left[start:]))
         progress()
@@ -132,7 +141,7 @@ def _clean_speech(system: Enhance, voices: Sequence[Array], level_dbfs: float, p
     scores, changes, lost = [], [], []
     for voice in voices:
         heard = at_level(voice, level_dbfs)
-        left = system(heard)
+        left = _through(system, heard)
         if (score := wide_band_pesq(heard, left)) is not None:
             scores.append(score)
         changes.append(-_lowered(heard, left))
@@ -160,6 +169,7 @@ def measure_conditions(
 
     Raises:
         CorpusError: PESQ is not defined for any of the voices.
+        EvaluationError: The system gives samples that are not finite.
     """
     alone = [_noise_alone(system, noises, level, progress) for level in LEVELS_DBFS if noises]
     clean = [_clean_speech(system, voices, level, progress) for level in LEVELS_DBFS if voices]

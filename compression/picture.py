@@ -8,6 +8,8 @@ from pathlib import Path
 import numpy as np
 
 from compression.audio import SAMPLE_RATE, read_mono
+from compression.errors import EvaluationError
+from compression.result import check_target
 
 FLOOR_DB = -80.0
 
@@ -22,7 +24,11 @@ def spectrograms(files: Sequence[Path], titles: Sequence[str], target: Path) -> 
 
     Raises:
         CorpusError: A file cannot be decoded.
+        EvaluationError: The picture cannot be written.
     """
+    if target.suffix.lower() != ".png":
+        raise EvaluationError(f"{target} cannot be written: only .png can")
+    check_target(target)
     from matplotlib.figure import Figure
 
     window = np.hanning(513)[:-1]

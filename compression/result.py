@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -94,6 +95,18 @@ class Result:
             "rows": [dataclasses.asdict(pair) for pair in self.pairs],
         }
         write_json(path, content)
+
+
+def check_target(path: Path) -> None:
+    """Refuse a file that cannot be written, before anything is measured for it.
+
+    Raises:
+        EvaluationError: It cannot.
+    """
+    if not path.parent.is_dir():
+        raise EvaluationError(f"{path} cannot be written: {path.parent} is not a folder")
+    if path.is_dir() or not os.access(path if path.exists() else path.parent, os.W_OK):
+        raise EvaluationError(f"{path} cannot be written: name a file in a folder of yours")
 
 
 def write_json(path: Path, content: dict[str, Any]) -> None:

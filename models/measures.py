@@ -1,7 +1,7 @@
 """Measures of enhanced speech against the clean reference, for one signal at 16 kHz.
 
-A measure that is not defined for a signal (no speech in the reference, too short, silence) is ``None``: never a stand-in
-number that would enter a mean unseen.
+A measure that is not defined for a signal (no speech in the reference, too short, silence, samples that are not finite)
+is ``None``: never a stand-in number that would enter a mean unseen.
 
 ``si_sdr`` needs numpy alone. The packages ``pesq`` and ``pystoi`` are imported by the functions that need them, so that
 a service without them can still say what it can; an ``ImportError`` is theirs to raise.
@@ -87,6 +87,8 @@ def measure(clean: Array, estimate: Array) -> dict[str, float | None]:
     """
     if clean.shape != estimate.shape:
         raise ValueError(f"signals of shapes {clean.shape} and {estimate.shape} cannot be compared")
+    if not np.isfinite(estimate).all():
+        return dict.fromkeys(MEASURES)
     return {
         "pesq": wide_band_pesq(clean, estimate),
         "stoi": stoi(clean, estimate),

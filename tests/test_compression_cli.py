@@ -222,12 +222,23 @@ def test_user_errors_leave_the_commands_as_they_are(folder: Path, tmp_path: Path
         (ZooError, ("evaluate", "crn/original", "--pairs", folder, "--zoo", tmp_path, "--jobs", 1)),
         (CorpusError, ("evaluate", "crn/original", "--pairs", tmp_path / "nowhere")),
         (EvaluationError, ("evaluate", tmp_path / "a.pt", "--pairs", folder, "--update-card")),
+        (EvaluationError, ("evaluate", "crn/orginal", "--pairs", folder)),
+        (EvaluationError, ("evaluate", "crn/original", "--pairs", folder, "--json", tmp_path / "nowhere/x.json")),
+        (EvaluationError, ("conditions", "crn/original", "--noise", folder, "--json", tmp_path / "nowhere/x.json")),
+        (EvaluationError, ("picture", folder / "noisy/anna.wav", folder / "clean/anna.wav", tmp_path / "out.xyz")),
+        (EvaluationError, ("picture", folder / "noisy/anna.wav", folder / "clean/anna.wav", tmp_path / "nowhere/a.png")),
     ]
     for kind, arguments in cases:
         error = call(*arguments).exception
         assert isinstance(error, kind), (arguments, error)
         assert kind in cli.USER_ERRORS
         assert "\n" not in str(error)
+
+
+def test_a_share_without_a_second_checkpoint_is_a_usage_error(tmp_path: Path) -> None:
+    source = checkpoint(tmp_path, "fcn")
+    assert call("checkpoint", source, tmp_path / "copy.pt", "--share", 0.3).exit_code == 2
+    assert call("checkpoint", source, tmp_path / "copy.pt").exit_code == 0
 
 
 def test_an_unknown_device_is_a_usage_error(folder: Path) -> None:

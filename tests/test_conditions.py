@@ -74,6 +74,18 @@ def test_speech_of_which_nothing_is_left_has_no_score(voice) -> None:
         measure_conditions(np.zeros_like, [], [voice(3)], "mute")
 
 
+def test_a_system_that_gives_no_numbers_is_refused(hiss: list[np.ndarray], voice) -> None:
+    for noises, voices in ((hiss, []), ([], [voice(3)])):
+        with pytest.raises(EvaluationError, match="no finite numbers"):
+            measure_conditions(lambda audio: np.full_like(audio, np.nan), noises, voices, "broken")
+
+
+def test_a_folder_of_silence_is_not_called_one_of_short_recordings(tmp_path: Path) -> None:
+    soundfile.write(tmp_path / "silent.wav", np.zeros(7 * RATE), RATE)
+    with pytest.raises(CorpusError, match="in which something is heard"):
+        choose_recordings(tmp_path, 3)
+
+
 def test_recordings_of_which_nothing_is_left_are_counted(voice) -> None:
     heard = iter([True, False] * len(LEVELS_DBFS))
     measured = measure_conditions(lambda audio: audio * next(heard), [], [voice(3), voice(3)], "half mute")

@@ -54,6 +54,14 @@ def test_what_is_not_defined_is_missing(voice) -> None:
     assert measure(silence[:0], silence[:0]) == undefined
 
 
+def test_an_estimate_that_is_not_finite_has_no_measures(voice) -> None:
+    clean = voice(2)
+    for value in (np.nan, np.inf):
+        estimate = clean.copy()
+        estimate[100] = value
+        assert set(measure(clean, estimate).values()) == {None}
+
+
 def test_too_short_speech_has_no_intelligibility_and_no_pesq(voice) -> None:
     clean = voice(0.2)
     assert wide_band_pesq(clean, clean) is None

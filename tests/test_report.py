@@ -216,8 +216,8 @@ def test_user_errors_are_one_sentence_before_anything_is_measured(zoo: Path, pai
         (CorpusError, "not a folder", ("--pairs", tmp_path / "nowhere", *here)),
         (ZooError, "no variant", ("--pairs", pairs, "--out", tmp_path, "--zoo", tmp_path)),
         (EvaluationError, "no .onnx file", ("--pairs", pairs, "--sweep", tmp_path / "out", *here)),
-        (EvaluationError, "cannot be read", ("--from", tmp_path / "none.json", *here)),
-        (EvaluationError, "is not a report", ("--from", other, *here)),
+        (EvaluationError, "cannot be read", ("--from", tmp_path / "none.json", *here[:2])),
+        (EvaluationError, "is not a report", ("--from", other, *here[:2])),
         (EvaluationError, "cannot be made", ("--pairs", pairs, "--zoo", zoo, "--out", file)),
     ]
     for kind, words, arguments in cases:
@@ -234,9 +234,23 @@ def test_options_that_do_not_fit_together_are_usage_errors(pairs: Path, tmp_path
         (),
         ("--pairs", pairs, "--from", "a.json"),
         ("--from", "a.json", "--sweep", "b"),
+        ("--from", "a.json", "--zoo", "b"),
+        ("--from", "a.json", "--jobs", 1),
+        ("--from", "a.json", "--seconds", 1),
+        ("--from", "a.json", "--set-name", "b"),
         ("--models", "crn,dtln"),
     ):
         assert call(*arguments, "--out", tmp_path / "out").exit_code == 2
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_report_that_lacks_the_families_asked_for_is_not_drawn(measured: tuple[Path, str], tmp_path: Path) -> None:
+    content = json.loads((measured[0] / "report.json").read_text())
+    content["systems"] = [row for row in content["systems"] if row["family"] == "crn"]
+    (tmp_path / "crn.json").write_text(json.dumps(content))
+    error = call("--from", tmp_path / "crn.json", "--models", "fcn", "--out", tmp_path / "out").exception
+    assert isinstance(error, EvaluationError)
+    assert "has no network of fcn" in str(error)
     assert not (tmp_path / "out").exists()
 
 
