@@ -37,7 +37,7 @@ def test_what_is_not_to_be_made_need_not_be_reached(tmp_path: Path) -> None:
     network, path = load_recipe(SETTINGS / "fcn.toml").build(), tmp_path / "a.toml"
     path.write_text("[pruning]\nlayers = 3\n[quantization]\nbudget = 0.16\ncombined_budget = 1e-5\n")
     check_reachable(load_compress_recipe(path), network, only=["quantized"])
-    with pytest.raises(RecipeError, match=r"layers in .pruning\."):
+    with pytest.raises(RecipeError, match=r"layers in \[pruning\]"):
         check_reachable(load_compress_recipe(path), network, only=["pruned"])
     path.write_text("[quantization]\nbudget = 1e-5\ncombined_budget = 1e-5\n")
     check_reachable(load_compress_recipe(path), network, only=["pruned"])
