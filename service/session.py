@@ -68,6 +68,7 @@ class Session:
         )
         self._statistics = ChunkStatistics(parameters.stats, self._stream, runtime.metrics.chunk_latency.observe)
         self._intake = Intake(self._stream, parameters)
+        self._transport.limit_unread(self._intake.bytes_a_second)
         patience = runtime.settings.max_unread_seconds
         self._outbox = Outbox(self._transport, patience * self._intake.bytes_a_second, patience, self._statistics.settle)
         self._pacing = Pacing(self._stream, self._outbox, runtime.settings.max_ahead_seconds)

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import functools
 import json
+import socket
 import struct
 from collections.abc import Callable, Iterable
 from typing import Any
@@ -37,6 +38,8 @@ MASKED = 0x80  # in the second byte, beside the length
 LENGTH_IN_TWO, LENGTH_IN_EIGHT = 126, 127  # bytes that follow
 SHORTEST_FRAME = 6  # of a client: two bytes and the mask
 MOST_AT_ONCE = 32  # messages that are cut out in one turn of the event loop
+UNREAD_SECONDS = 4  # of audio, that may wait in the kernel: the client's pings lie behind it
+LEAST_UNREAD = 1 << 17  # bytes: segments of the loopback device, 64 kB, have to fit in, or they would wait for timers
 MOST_BYTES = 4096  # that the library gets in one turn: some hundred frames
 BETWEEN_FRAMES = StreamReader.at_eof.__code__  # where the library's parser stands when it has read whole frames
 
@@ -74,6 +77,11 @@ class Transport(WebSocketsSansIOProtocol):
                 listener(event["text"] if data is None else data)  # type: ignore[arg-type]
             else:
                 self.queue.put_nowait(event)
+
+    def limit_unread(self, bytes_a_second: int) -> None:
+        """Let little audio wait in the kernel while nothing is read: left to itself, it keeps megabytes, which is minutes."""
+        size = max(LEAST_UNREAD, UNREAD_SECONDS * bytes_a_second)
+        self.transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, size)
 
     def hold(self) -> None:
         """Read no more from the client, which slows it down."""

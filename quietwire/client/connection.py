@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import socket as sockets
 from collections.abc import Mapping
 from typing import Any
 from urllib.parse import urlencode
@@ -18,6 +19,7 @@ from quietwire.client.messages import StreamInfo
 OPEN_SECONDS = 10.0
 # a server that waits for a client ahead of real time does not read its pings either
 PONG_SECONDS = 120.0
+SEND_BYTES = 1 << 17  # that wait in the kernel; left to itself it keeps megabytes, and pings lie behind minutes of audio
 
 
 async def open_connection(address: Address, token: str | None, query: Mapping[str, Any]) -> tuple[ClientConnection, StreamInfo]:
@@ -44,6 +46,7 @@ async def open_connection(address: Address, token: str | None, query: Mapping[st
     except (OSError, InvalidHandshake, InvalidURI, EOFError) as error:
         raise ConnectionLostError(f"No stream could be opened at {address.stream} ({error}).") from error
     try:
+        socket.transport.get_extra_info("socket").setsockopt(sockets.SOL_SOCKET, sockets.SO_SNDBUF, SEND_BYTES)
         async with asyncio.timeout(OPEN_SECONDS):
             message = parse(await socket.recv())
         return socket, StreamInfo.parse(message)

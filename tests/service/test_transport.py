@@ -1,11 +1,13 @@
 """Messages on the wire: however they are cut, and whatever stands between those with audio, all of them count."""
 
 import asyncio
+import fcntl
 import itertools
 import json
 import random
 import socket
 import struct
+import termios
 
 import numpy as np
 import pytest
@@ -16,7 +18,7 @@ from websockets.protocol import CLIENT, Protocol, State
 from service.outbox import NOTE_BYTES
 from service.runtime import CLOSE_SECONDS
 from service.session import Session
-from service.transport import MOST_BYTES, SHORTEST_FRAME
+from service.transport import MOST_BYTES, SHORTEST_FRAME, UNREAD_SECONDS
 
 from .client import HEAD, decode, encode, play, stream, tones, until
 
@@ -169,6 +171,30 @@ def test_a_client_that_asks_much_and_reads_nothing_is_no_longer_heard(serve):
     assert items < 60 * 32000 / NOTE_BYTES
     assert messages < MOST_BYTES / SHORTEST_FRAME
     assert kept < 300_000  # one read from the socket
+
+
+def test_of_a_client_far_ahead_of_real_time_a_few_seconds_wait_in_the_kernel(serve):
+    second = masked(Opcode.BINARY, bytes(32000))
+
+    async def send_all(running):
+        _, writer = await asyncio.open_connection("127.0.0.1", running.port)
+        writer.write(HEAD.replace(b"enhance", b"enhance?stats=off&model=fcn&variant=pruned"))
+        sessions = running.runtime._streams
+        await until(lambda: bool(sessions))
+        writer.write(200 * second)
+        [session] = sessions
+        await until(lambda: session._transport.read_paused)
+        connection = session._transport.transport.get_extra_info("socket")
+        most = 0
+        for _ in range(20):
+            await asyncio.sleep(0.02)
+            most = max(most, struct.unpack("i", fcntl.ioctl(connection, termios.FIONREAD, bytes(4)))[0])
+        writer.transport.abort()
+        return most / len(second)
+
+    with serve(max_ahead_seconds=30) as running:
+        waiting = asyncio.run(send_all(running))
+    assert 0 < waiting < 2 * UNREAD_SECONDS + 0.5  # of the size that it is given, the kernel makes the double
 
 
 def test_pings_of_a_client_that_does_not_read_take_no_room_and_the_newest_is_answered_when_it_does(serve):
