@@ -1,4 +1,6 @@
-"""What libsndfile passes over in Ogg and MP3 files: it ends with the first recording, or where a header says that it ends."""
+"""Reading files beside their decoder, and what libsndfile passes over in MP3 files: it ends where a header says that they end,
+or where the file does.
+"""
 
 from __future__ import annotations
 
@@ -9,8 +11,8 @@ from typing import BinaryIO
 
 Bytes = Callable[[int, int], bytes]  # so many, from a position
 
-_PAGE = 27  # bytes of an Ogg page's head before its table
-_FIRST = 2  # flag of a page that begins a logical stream
+_TAG = 10  # bytes of an ID3v2 tag's head, and of its foot
+_FOOT = 0x10  # flag of a tag that has one
 
 
 def reader(source: BinaryIO | int) -> Bytes:
@@ -35,24 +37,32 @@ def position(source: BinaryIO | int) -> int:
     return os.lseek(source, 0, io.SEEK_CUR) if isinstance(source, int) else source.tell()
 
 
-def has_second_recording(read: Bytes) -> bool:
-    """Whether an Ogg file is a chain: streams that begin once others have (RFC 3533, section 4)."""
-    offset, within = 0, False
-    while True:
-        head = read(offset, _PAGE + 255)
-        if head[:4] != b"OggS" or len(head) < _PAGE:
-            return False  # the end, or damage, which the decoder will tell
-        if head[5] & _FIRST and within:
-            return True
-        within = not head[5] & _FIRST
-        table = head[_PAGE : _PAGE + head[26]]
-        offset += _PAGE + head[26] + sum(table)
+def length(source: BinaryIO | int) -> int:
+    """Bytes of a file or descriptor; a file is left where it was."""
+    if isinstance(source, int):
+        return os.fstat(source).st_size
+    before = source.tell()
+    end = source.seek(0, io.SEEK_END)
+    source.seek(before)
+    return end
 
 
 def goes_on(read: Bytes, end: int) -> bool:
     """Whether more MPEG audio, or another recording, follows where the decoder of an MP3 file has ended; tags do not count."""
-    head = read(end, 4)
-    if head[:3] == b"ID3":
-        return True
+    head = read(_behind_tags(read, end), 4)
     layer, bit_rate, sample_rate = (head[1] >> 1 & 3, head[2] >> 4, head[2] >> 2 & 3) if len(head) == 4 else (0, 15, 3)
     return head[:1] == b"\xff" and head[1] >= 0xE0 and layer != 0 and bit_rate != 15 and sample_rate != 3
+
+
+def states_length(read: Bytes) -> bool:
+    """Whether the first frame of an MP3 file is a header of Xing's or Fraunhofer's, so that its length is not just guessed."""
+    frame = read(_behind_tags(read, 0), 64)
+    return any(name in frame for name in (b"Xing", b"Info", b"VBRI"))
+
+
+def _behind_tags(read: Bytes, offset: int) -> int:
+    """Where the ID3v2 tags end that begin at a position."""
+    while len(head := read(offset, _TAG)) == _TAG and head[:3] == b"ID3":
+        size = sum((byte & 0x7F) << shift for byte, shift in zip(head[6:], (21, 14, 7, 0), strict=True))
+        offset += _TAG + size + (_TAG if head[5] & _FOOT else 0)
+    return offset

@@ -14,7 +14,7 @@ from typing import BinaryIO, Protocol
 
 import soundfile
 
-from service import containers
+from service import containers, ogg, riff
 from service.errors import ServiceError
 
 BLOCK_SECONDS = 2.0
@@ -23,6 +23,7 @@ CHANNELS = (1, 2)
 SAMPLE_BYTES = 4
 _FORMATS = {"WAV", "WAVEX", "RF64", "FLAC", "OGG", "MP3"}
 _HEAD_BYTES = 12
+_MP3_SLACK = 2 * 1152  # frames that a header may state too many: some programs count the header itself
 
 
 class Reader(Protocol):
@@ -67,11 +68,14 @@ class FileReader:
     """
 
     def __init__(self, source: BinaryIO | int) -> None:
+        self._bytes, self._length = containers.reader(source), containers.length(source)
+        if not self._length:
+            raise no_samples()
         if not _may_be_audio(source):  # libsndfile has parsers for 20 more formats, which nobody shall get to
             raise _no_audio()
         self._source = source
         try:
-            self._audio = _Sequential(source, closefd=False)
+            self._audio = _Sequential(riff.unended(self._bytes, self._length) or source, closefd=False)
         except (soundfile.LibsndfileError, RuntimeError, TypeError) as error:
             raise _no_audio() from error
         try:
@@ -96,20 +100,30 @@ class FileReader:
         except soundfile.LibsndfileError as error:
             seconds = self._done / self.rate
             raise ServiceError("unprocessable", f"The file is damaged after {seconds:.2f} s: send it whole.") from error
-        if not frames and self._stops_early():
-            message = (
-                f"The file holds more than the {self._done / self.rate:.2f} s that it begins with: send it as WAV or FLAC."
-            )
-            raise ServiceError("unprocessable", message)
+        if not frames:
+            self._check_end()
         self._done += frames
         return memoryview(self._block)[: frames * self._frame]
 
-    def _stops_early(self) -> bool:
+    def _check_end(self) -> None:
+        """Whether the decoder, which has come to an end, has left nothing out."""
+        more = broken = False
         if self._audio.format == "OGG":
-            return containers.has_second_recording(containers.reader(self._source))
-        if self._audio.format == "MP3":
-            return containers.goes_on(containers.reader(self._source), containers.position(self._source))
-        return False
+            fault = ogg.find_fault(self._bytes, self._length)
+            more, broken = fault is ogg.Fault.CHAINED, fault is ogg.Fault.DAMAGED
+        elif self._audio.format == "MP3":
+            more = containers.goes_on(self._bytes, containers.position(self._source))
+            broken = self._audio.frames > self._done + _MP3_SLACK and containers.states_length(self._bytes)
+        elif self._audio.format != "FLAC":
+            sound = riff.find_sound(self._bytes, self._length)
+            broken = sound is not None and sound.breaks_off
+        seconds = self._done / self.rate
+        if more:
+            message = f"The file holds more than the {seconds:.2f} s that it begins with: send it as WAV or FLAC."
+            raise ServiceError("unprocessable", message)
+        if broken:
+            message = f"The file is damaged, a part is missing beside the {seconds:.2f} s that can be read: send it whole."
+            raise ServiceError("unprocessable", message)
 
     def close(self) -> None:
         """Nothing can be read any more."""
@@ -150,6 +164,11 @@ def _check(audio: soundfile.SoundFile) -> None:
         raise ServiceError("unprocessable", f"A rate of {audio.samplerate} Hz is not supported: send 8000 to 192000 Hz.")
     if audio.channels not in CHANNELS:
         raise ServiceError("unprocessable", f"{audio.channels} channels are not supported: send mono or stereo.")
+
+
+def no_samples() -> ServiceError:
+    """Of a file that is empty."""
+    return ServiceError("unprocessable", "The file holds no samples: send a recording.")
 
 
 def _no_audio() -> ServiceError:

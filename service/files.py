@@ -22,7 +22,7 @@ import soxr
 from models.offline import OfflineEnhancer
 from models.zoo import Variant
 from service.attenuation import dry_gain
-from service.decoding import Opener, Reader, open_here
+from service.decoding import Opener, Reader, no_samples, open_here
 from service.errors import ServiceError
 from service.fifo import SampleFifo
 from service.pcm import repair
@@ -119,7 +119,7 @@ def blocks(reader: Reader, max_seconds: float) -> Iterator[Array]:
             raise ServiceError("too_large", f"The recording is longer than {max_seconds:g} s: send it in parts.")
         yield repair(block)
     if not done:
-        raise ServiceError("unprocessable", "The file holds no samples: send a recording.")
+        raise no_samples()
 
 
 def enhance_file(
