@@ -20,14 +20,14 @@ class FileTraffic:
         leaving: Answers that are being sent.
     """
 
-    def __init__(self, at_once: int, quotas: Quotas, refusing: Callable[[], bool]) -> None:
+    def __init__(self, at_once: int, quotas: Quotas, check_open: Callable[[], None]) -> None:
         """
         Args:
             at_once: Files that are enhanced at the same time.
             quotas: Of the clients.
-            refusing: Says that no file is let in any more.
+            check_open: Raises what is said to those who come when nobody is let in any more.
         """
-        self._at_once, self._quotas, self._refusing = at_once, quotas, refusing
+        self._at_once, self._quotas, self._check_open = at_once, quotas, check_open
         self.coming = self.worked_on = self.leaving = 0
 
     @property
@@ -43,7 +43,8 @@ class FileTraffic:
             ServiceError: As many are coming, or are being worked on, as may, the client has used up its share, or the server is
                 being stopped.
         """
-        if self._refusing() or max(self.coming, self.leaving) >= WIDER * self._at_once:
+        self._check_open()
+        if max(self.coming, self.leaving) >= WIDER * self._at_once:
             raise _busy()
         self._check_work()
         with self._quotas.lease(client, "uploads") as lease:

@@ -58,7 +58,7 @@ class Runtime:
         self.uploads = ThreadPoolExecutor(settings.uploads, "upload", initializer=yield_to_live_streams)
         self.decoders = Decoders()
         self.draining = False
-        self.files = FileTraffic(settings.uploads, self.quotas, lambda: self.draining)
+        self.files = FileTraffic(settings.uploads, self.quotas, self.check_open)
         self._streams: dict[Live, None] = {}  # oldest first
         self._connections = 0
         self._guard: asyncio.Task[None] | None = None
@@ -174,14 +174,21 @@ class Runtime:
         others = [(stream.variant, stream.channels) for stream in self._streams if stream is not instead_of]
         return self.capacity.fits([*others, (variant, channels)])
 
+    def check_open(self) -> None:
+        """Check that anybody is let in.
+
+        Raises:
+            ServiceError: The server is being stopped.
+        """
+        if self.draining:
+            raise ServiceError("restarting", "The server is being stopped: connect again.")
+
     def admit(self, variant: Variant, channels: int) -> None:
         """Check that another stream can be kept in time.
 
         Raises:
-            ServiceError: It cannot, or the server is being stopped.
+            ServiceError: It cannot.
         """
-        if self.draining:
-            raise ServiceError("restarting", "The server is being stopped: connect again.")
         if self.keeper.fault is not None or not self.engine.alive:
             raise ServiceError("internal", "The server recovers from a fault: connect again in a moment.")
         if not self._has_room(variant, channels):

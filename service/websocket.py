@@ -31,6 +31,7 @@ async def _serve(websocket: WebSocket, runtime: Runtime) -> None:
     session, code, reason = None, 1006, "server"
     try:
         client = await _accept(websocket, runtime)
+        runtime.check_open()
         with runtime.quotas.lease(client, "streams") as lease:
             session = Session(websocket, runtime, parse_query(websocket.query_params), lease)
             await session.run()

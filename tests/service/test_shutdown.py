@@ -23,7 +23,7 @@ def process(zoo_folder):
     """`quietwire serve` on a free port, and the address it prints."""
     command = [sys.executable, "-c", "from quietwire.cli import main; main()", "serve", "--zoo", zoo_folder]
     command += ["--port", "0", "--drain-seconds", "2", "--log-level", "warning"]
-    environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONUNBUFFERED": "1"}
+    environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONUNBUFFERED": "1", "QUIETWIRE_ADDRESS_STREAMS": "2"}
     with subprocess.Popen(command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as running:
         try:
             yield running, re.search(r"http://\S+:\d+", running.stdout.readline().decode())[0]
@@ -49,7 +49,7 @@ def test_a_stop_lets_streams_finish_and_tells_those_that_do_not(process):
             assert ready.json()["reason"] == "draining"
             late = await talk(url, [END])
             upload = await web.post("/enhance", content=b"RIFF", headers={"Content-Type": "audio/wav"})
-            assert (upload.status_code, upload.headers["retry-after"]) == (503, "2")
+            assert (upload.status_code, upload.json()["code"], upload.headers["retry-after"]) == (503, "restarting", "2")
             await one.send(encode(audio[:, 8000:]))
             await send(one, END)
             return late, (await tasks[0], finishing), (await tasks[1], hanging)
