@@ -62,12 +62,12 @@ def without_empty(query: bytes) -> bytes:
 
 
 def parse_query(query: Mapping[str, str]) -> StreamParameters:
-    """Parameters of a new stream.
+    """Parameters of a new stream; one without a value counts as not given.
 
     Raises:
         ServiceError: One is out of range; the message says which and what is allowed.
     """
-    values: dict[str, Any] = dict(query)
+    values: dict[str, Any] = {name: value for name, value in query.items() if value}
     if values.get("channels") in ("1", "2"):
         values["channels"] = int(values["channels"])
     try:

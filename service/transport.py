@@ -13,6 +13,7 @@ thousands of tiny frames has them taken a few at a time, between which everybody
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import json
 import socket
@@ -175,16 +176,14 @@ class Transport(WebSocketsSansIOProtocol):
 
     def send_receive_event_to_app(self) -> None:
         """Called when a message is complete."""
+        if self.curr_msg_data_type == "text":
+            self.frames = [_text(b"".join(self.frames))]
         if self.listener is None or self.close_sent:
             super().send_receive_event_to_app()
             return
         data: Message = b"".join(self.frames) if len(self.frames) > 1 else self.frames[0]
         if self.curr_msg_data_type == "text":
-            try:
-                data = bytes(data).decode()  # type: ignore[arg-type]
-            except UnicodeDecodeError:
-                super().send_receive_event_to_app()
-                return
+            data = bytes(data).decode()  # type: ignore[arg-type]
         self.frames = []
         self.listener(data)
 
@@ -235,6 +234,13 @@ class Transport(WebSocketsSansIOProtocol):
     def _cut_off(self) -> None:
         if not self.disconnected:
             self.transport.abort()
+
+
+def _text(data: bytes) -> bytes:
+    """A text message, or an empty one, which is refused as no JSON, where it is not UTF-8."""
+    with contextlib.suppress(UnicodeDecodeError):
+        return data.decode().encode()
+    return b""
 
 
 @functools.lru_cache(maxsize=256)  # most messages of a stream are as long as the one before

@@ -19,7 +19,6 @@ BAD_QUERIES = [
     {"sample_rate": 48001},
     {"sample_rate": "x"},
     {"sample_rate": "16000.5"},
-    {"sample_rate": ""},
     {"channels": 3},
     {"channels": 0},
     {"channels": "mono"},
@@ -100,6 +99,14 @@ def test_a_parameter_out_of_range_is_refused_by_name(running, query):
     assert len(result.events) == 1
 
 
+def test_a_parameter_without_a_value_is_one_that_was_not_given(running):
+    names = ("model", "variant", "sample_rate", "encoding", "channels", "attenuation_limit_db", "stats", "token")
+    result = asyncio.run(talk(running.url, [END], **dict.fromkeys(names, "")))
+    default = asyncio.run(talk(running.url, [END]))
+    assert result.summary["samples_out"] == 0
+    assert result.ready | {"session_id": ""} == default.ready | {"session_id": ""}
+
+
 @pytest.mark.parametrize("message", BAD_MESSAGES.values(), ids=BAD_MESSAGES.keys())
 def test_a_message_that_cannot_be_used_is_refused(running, message):
     assert_refused(beside_another_stream(running, talk(running.url, [message, END])), 4400, "bad_request")
@@ -114,6 +121,21 @@ def test_a_bad_control_message_is_refused_in_the_middle_too(running, message):
 def test_a_part_of_a_sample_of_all_channels_is_refused(running, encoding, channels, size):
     result = asyncio.run(talk(running.url, [bytes(24), bytes(size), END], encoding=encoding, channels=channels))
     assert str(size) in assert_refused(result, 4400, "bad_request")
+
+
+@pytest.mark.parametrize("parts", [b"\xff\xfe", [b'{"type": "end", "x": "', b'\xff"}']], ids=["one frame", "two"])
+def test_text_that_is_no_utf_8_is_refused_and_leaves_no_traceback(running, caplog, parts):
+    async def send_it():
+        events = []
+        async with live(running.url) as socket:
+            task = asyncio.create_task(receive(socket, events))
+            await socket.send(AUDIO)
+            await socket.send(parts, text=True)
+            return await task, events
+
+    code, events = asyncio.run(send_it())
+    assert (code, events[-1]["code"]) == (4400, "bad_request")
+    assert not [record for record in caplog.records if record.levelname == "ERROR"]
 
 
 def test_a_header_is_seen_however_it_is_cut(running):
