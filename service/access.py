@@ -41,7 +41,15 @@ class Access:
         key = None
         if self._keys.asked_for:
             scheme, _, bearer = headers.get("authorization", "").partition(" ")
-            key = self._keys.match(bearer.strip() if scheme.lower() == "bearer" else token or "")
+            key = self._keys.match(_as_sent(bearer.strip()) if scheme.lower() == "bearer" else token or "")
             if key is None:
                 raise ServiceError("unauthorized", "Give a valid API key as Authorization: Bearer … or as the parameter token.")
         return Client(key, address or "")
+
+
+def _as_sent(value: str) -> str:
+    """A header's value, which HTTP takes for Latin-1, in UTF-8 where it is that."""
+    try:
+        return value.encode("latin-1").decode()
+    except UnicodeError:
+        return value

@@ -8,11 +8,14 @@ between requests.
 from __future__ import annotations
 
 import asyncio
+import json
 import socket
 import struct
 
 import h11
 from uvicorn.protocols.http.h11_impl import H11Protocol
+
+from service.errors import ServiceError
 
 HEAD_SECONDS = 10.0  # from connecting to the end of a request's head
 READ_SECONDS = 20.0  # for the 48 kB or more between a full and a drained buffer, for the end of an answer, and for the
@@ -60,6 +63,15 @@ class HttpConnection(H11Protocol):
         super().on_response_complete()
         if self._unfinished():
             self._expect_reading()
+
+    def send_400_response(self, msg: str) -> None:
+        """Called when what came is no HTTP: answered as all other errors are, before there is a request."""
+        error = ServiceError("bad_request", "This is no valid HTTP request: check its head and the length of its body.")
+        body = json.dumps(error.as_json()).encode()
+        headers = [("Content-Type", "application/json"), ("Content-Length", str(len(body))), ("Connection", "close")]
+        for event in (h11.Response(status_code=error.status, headers=headers), h11.Data(data=body), h11.EndOfMessage()):
+            self.transport.write(self.conn.send(event) or b"")
+        self.transport.close()
 
     def _unfinished(self) -> bool:
         """Whether the client has not read all, or goes on with a body that was answered already."""

@@ -1,7 +1,10 @@
 """The other paths: variants, health, metrics, documentation, and who may see them."""
 
 import asyncio
+import json
 import re
+import socket
+from http.client import HTTPResponse
 
 import httpx
 import pytest
@@ -147,6 +150,27 @@ def test_a_key_opens_by_header_and_by_parameter(guarded):
     assert httpx.get(f"{guarded.http}/variants?token=the-key").status_code == 200
     assert post(guarded.http, WAV, headers=headers).status_code == 200
     assert post(guarded.http, WAV, token="the-key").status_code == 200
+
+
+def test_a_key_beyond_ascii_opens_by_header_and_by_parameter(serve):
+    key = "schlüssel"
+    with serve(api_keys=[key]) as running:
+        header = [(b"Authorization", f"Bearer {key}".encode())]
+        assert httpx.get(f"{running.http}/variants", headers=header).status_code == 200
+        assert httpx.get(f"{running.http}/variants", params={"token": key}).status_code == 200
+        assert httpx.get(f"{running.http}/variants", headers={"Authorization": b"Bearer schl\xfc"}).status_code == 401
+
+
+@pytest.mark.parametrize("head", ["GET / HTTP/1.1", "POST /enhance HTTP/1.1\r\nHost: x\r\nContent-Length: -1", "nonsense"])
+def test_what_is_no_http_is_answered_in_json(running, head):
+    with socket.create_connection(("127.0.0.1", running.port)) as client:
+        client.sendall(head.encode() + b"\r\n\r\n")
+        answer = HTTPResponse(client)
+        answer.begin()
+        assert (answer.status, answer.headers["Content-Type"]) == (400, "application/json")
+        body = json.loads(answer.read())
+    assert body.keys() == {"code", "message"}
+    assert body["code"] == "bad_request"
 
 
 @pytest.mark.parametrize("path", ["/", "/healthz", "/readyz", "/docs", "/openapi.json"])
