@@ -15,7 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-LARGEST_AXIS = 1024  # of longer ones no moments are kept
+LARGEST_AXIS = 800  # of longer ones no moments are kept
 EARLY, EARLY_DECAY, LATE_DECAY = 100, 0.95, 0.995  # steps, and decay of the moments of an axis in and after them
 ROTATE_EVERY = 10
 
