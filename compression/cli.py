@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from compression.cli_compress import compress
-from compression.cli_conditions import conditions
-from compression.cli_options import (
+from compression.commands.compress import compress
+from compression.commands.conditions import conditions
+from compression.commands.options import (
     PROCESSORS,
     CacheOption,
     LicenceOption,
@@ -38,8 +38,8 @@ from compression.cli_options import (
     require_extra,
     system_path,
 )
-from compression.cli_report import report
-from compression.cli_sweep import sweep
+from compression.commands.report import report
+from compression.commands.sweep import sweep
 from compression.errors import (
     CheckpointError,
     CompressionError,
@@ -55,8 +55,8 @@ from models.zoo import SHIPPED, ZooError
 if TYPE_CHECKING:
     import torch
 
-    from compression.batches import Batches
-    from compression.recipe import TrainingSettings
+    from compression.data.batches import Batches
+    from compression.training.recipe import TrainingSettings
 
 USER_ERRORS: tuple[type[Exception], ...] = (
     CardError,
@@ -104,11 +104,11 @@ def train(
     require_extra()
     import torch
 
-    from compression.memory_lesson import teach_memory
-    from compression.polish import polish
-    from compression.recipe import load_recipe
-    from compression.sources import Sources, mixer, open_recordings, tell_unused
-    from compression.train import Trainer
+    from compression.data.sources import Sources, mixer, open_recordings, tell_unused
+    from compression.pipeline.polish import polish
+    from compression.training.memory_lesson import teach_memory
+    from compression.training.recipe import load_recipe
+    from compression.training.train import Trainer
 
     torch.set_num_threads(threads)
     where = _device(device)
@@ -146,9 +146,9 @@ def export(
 ) -> None:
     """Write a checkpoint's averaged network as the variant `original`, checked against torch."""
     require_extra()
-    from compression.checkpoint import load_network, training_facts
-    from compression.export import export as write
-    from compression.export import made_of_another
+    from compression.export.variant import export as write
+    from compression.export.variant import made_of_another
+    from compression.training.checkpoint import load_network, training_facts
 
     card = write(load_network(source), "original", zoo, training_facts(source), {}, licence)
     typer.echo(f"{zoo / card.model / card.variant}.onnx: {card.bytes:,} bytes, {card.parameters:,} parameters")
@@ -165,7 +165,7 @@ def checkpoint(
 ) -> None:
     """Write a compact copy of a checkpoint, for keeping; `quietwire train --resume-from` goes on from it."""
     require_extra()
-    from compression.checkpoint import compact, load_checkpoint, mean, save_checkpoint
+    from compression.training.checkpoint import compact, load_checkpoint, mean, save_checkpoint
 
     if share is not None and mean_with is None:
         raise typer.BadParameter("is of another checkpoint in a mean: name that with --mean-with", param_hint="--share")
@@ -187,9 +187,9 @@ def evaluate(
 ) -> None:
     """Measure PESQ, STOI, ESTOI and SI-SDR over a folder of pairs, with 95 % intervals."""
     require_extra()
-    from compression import evaluate as evaluation
-    from compression.pairs import find_pairs
-    from compression.result import check_target, markdown
+    from compression.data.pairs import find_pairs
+    from compression.evaluation import evaluate as evaluation
+    from compression.evaluation.result import check_target, markdown
 
     if json_file is not None:
         check_target(json_file)
@@ -221,7 +221,7 @@ def picture(
 ) -> None:
     """Draw the spectrograms of a recording before and after."""
     require_extra()
-    from compression.picture import spectrograms
+    from compression.evaluation.picture import spectrograms
 
     spectrograms([noisy, enhanced], ["noisy", "enhanced"], target)
 

@@ -1,7 +1,6 @@
-"""Speech-enhancement networks, their streaming form, and the zoo of shipped variants.
+"""Networks, and what the service and the offline module share: shipped variants, measures, timing, whole files.
 
-``network``, ``crn`` and ``fcn`` need torch and are used offline only. ``card`` and ``zoo`` need nothing but
-numpy and ONNX Runtime; the service imports these two.
+What touches torch is imported by the offline module alone: the service loads variants by ``models.zoo``.
 """
 
 import os

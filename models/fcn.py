@@ -140,7 +140,7 @@ class Fcn(StreamingNetwork):
 
     @property
     def taught_apart(self) -> list[nn.Module]:
-        """What ``compression.memory_lesson`` teaches: the memory, and what it asks of its gate."""
+        """What ``compression.training.memory_lesson`` teaches: the memory, and what it asks of its gate."""
         return [self.memory, self.gate.gains] if self.memory is not None and self.gate is not None else []
 
     def hyperparameters(self) -> dict[str, Any]:

@@ -10,8 +10,8 @@ import compression.cli
 import loadtest.cli
 import quietwire.cli_stream
 import service.cli
-import service.cli_benchmark
-import service.cli_compare
+import service.commands.benchmark
+import service.commands.compare
 
 app = typer.Typer(
     name="quietwire",
@@ -21,8 +21,8 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 service.cli.register(app)
-service.cli_compare.register(app)
-service.cli_benchmark.register(app)
+service.commands.compare.register(app)
+service.commands.benchmark.register(app)
 quietwire.cli_stream.register(app)
 compression.cli.register(app)
 loadtest.cli.register(app)

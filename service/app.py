@@ -16,18 +16,19 @@ from fastapi.routing import APIRoute
 from starlette.exceptions import HTTPException
 
 from models.zoo import Zoo, load_zoo
-from service import docs, http, http_compare, pages, websocket
 from service.errors import STATUSES, Code, ServiceError
-from service.headers import protect
-from service.parameters import without_empty
+from service.http import compare, docs, pages, routes
+from service.http.headers import protect
+from service.live import websocket
+from service.live.parameters import without_empty
 from service.runtime import Runtime
 from service.settings import AccessLevel, Settings
-from service.spans import annotate
+from service.telemetry.spans import annotate
 
 OPEN_PATHS = {"/healthz", "/readyz"}
 EXHAUSTED = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EMFILE, errno.ENFILE}  # disk or descriptors: it may pass
 EXHAUSTED_RETRY_SECONDS = 30
-# of FastAPI's own, whose spans hold query strings, and so tokens; ours are in service.tracing
+# of FastAPI's own, whose spans hold query strings, and so tokens; ours are in service.telemetry.tracing
 NO_TELEMETRY: dict[str, Any] = {"telemetry": dict.fromkeys(("tracing", "metrics", "logs", "auto_configure"), False)}
 log = logging.getLogger(__name__)
 
@@ -55,13 +56,13 @@ def create_app(settings: Settings, zoo: Zoo | None = None) -> FastAPI:
         title="Quietwire",
         description="Streaming real-time speech denoising.",
         lifespan=lifespan,
-        docs_url=None,  # its page would load scripts from other servers; service.docs has ours
+        docs_url=None,  # its page would load scripts from other servers; service.http.docs has ours
         redoc_url=None,
         **NO_TELEMETRY,
     )
     app.state.worker_metrics = None  # one of several processes puts its own here
-    app.include_router(http.router)
-    app.include_router(http_compare.router)
+    app.include_router(routes.router)
+    app.include_router(compare.router)
     app.include_router(websocket.router)
     app.middleware("http")(_authorize)
     app.add_exception_handler(ServiceError, _service_error)
@@ -74,7 +75,7 @@ def create_app(settings: Settings, zoo: Zoo | None = None) -> FastAPI:
     _answer_head(app)
     tracing = None
     if settings.telemetry_endpoint is not None:
-        from service.tracing import Traced, Tracing  # here, as it takes an extra, and time to import
+        from service.telemetry.tracing import Traced, Tracing  # here, as it takes an extra, and time to import
 
         tracing = Tracing(settings.telemetry_endpoint)
         app.add_middleware(Traced, tracing=tracing)
@@ -83,7 +84,7 @@ def create_app(settings: Settings, zoo: Zoo | None = None) -> FastAPI:
 
 def _answer_head(app: FastAPI) -> None:
     """HEAD wherever GET is, as balancers and monitors ask; uvicorn leaves the body out."""
-    for route in [*app.routes, *http.router.routes]:
+    for route in [*app.routes, *routes.router.routes]:
         if isinstance(route, APIRoute) and route.methods == {"GET"}:
             app.add_api_route(route.path, route.endpoint, methods=["HEAD"], include_in_schema=False)
 

@@ -17,13 +17,13 @@ from models.card import Family, VariantName
 from models.machine import processors
 from models.replacing import replacing
 from models.zoo import SHIPPED, Variant, ZooError, load_variant, load_zoo, preferred_variant
-from service import logs
-from service.cli_options import ZooOption, progress_bar
+from service.commands.options import ZooOption, progress_bar
+from service.commands.tables import print_table
 from service.errors import ServiceError
-from service.files import MEDIA_TYPES, Format, enhance_file
+from service.files.enhancing import MEDIA_TYPES, Format, enhance_file
+from service.processes.supervisor import Supervisor, WorkerError
 from service.settings import Settings, SettingsError, load_settings
-from service.supervisor import Supervisor, WorkerError
-from service.tables import print_table
+from service.telemetry import logs
 
 AUDIO_SUFFIXES = {".wav", ".flac", ".ogg", ".opus", ".mp3"}
 USER_ERRORS: tuple[type[Exception], ...] = (SettingsError, ZooError, ServiceError, WorkerError, OSError)
@@ -49,7 +49,7 @@ def serve(
     log_format: Annotated[str | None, typer.Option(help="console or json.")] = None,
 ) -> None:
     """Start the service. Every setting can also come from QUIETWIRE_… variables or a TOML file."""
-    from service.server import keep_start, make_server
+    from service.processes.server import keep_start, make_server
 
     chosen = load_settings(
         config,

@@ -12,18 +12,18 @@ from typing import Any, Protocol
 
 from models.machine import processors
 from models.zoo import Variant, Zoo
-from service.access import Access
-from service.capacity import Capacity
-from service.decoders import Decoders
-from service.engine import Engine
+from service.admission.access import Access
+from service.admission.quotas import Quotas
+from service.engine.capacity import Capacity
+from service.engine.keeper import EngineKeeper
+from service.engine.overload import PERIOD_SECONDS, Closable, Overload
+from service.engine.priority import answer_soon, yield_to_live_streams
+from service.engine.thread import Engine
 from service.errors import ServiceError
-from service.file_traffic import FileTraffic
-from service.keeper import EngineKeeper
-from service.metrics import Metrics
-from service.overload import PERIOD_SECONDS, Closable, Overload
-from service.priority import answer_soon, yield_to_live_streams
-from service.quotas import Quotas
+from service.files.decoders import Decoders
+from service.files.traffic import FileTraffic
 from service.settings import Settings
+from service.telemetry.metrics import Metrics
 
 CLOSE_SECONDS = 2.0  # a client that does not read how its stream ended is not waited for longer
 

@@ -15,8 +15,8 @@ from pydantic_settings import BaseSettings, EnvSettingsSource, SettingsConfigDic
 
 from models.card import FAMILIES, VARIANTS, Family, VariantName
 from models.zoo import SHIPPED
-from service.keys import KeyFileError, parse_key, read_keys
-from service.overload import LAG_SECONDS
+from service.admission.keys import KeyFileError, parse_key, read_keys
+from service.engine.overload import LAG_SECONDS
 
 AccessLevel = Literal["open", "key", "off"]
 

@@ -61,7 +61,7 @@ def _random_network(family: str, **more: object) -> StreamingNetwork:
     import torch
     from torch import nn
 
-    from compression.recipe import build_network
+    from compression.training.recipe import build_network
     from models.gate import Gate
 
     torch.set_num_threads(1)
@@ -105,7 +105,7 @@ def network(request: pytest.FixtureRequest) -> StreamingNetwork:
 @pytest.fixture(scope="session")
 def network_file(network: StreamingNetwork, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """``network`` as an ONNX file; to be read only."""
-    from compression.export import export
+    from compression.export.variant import export
 
     folder = tmp_path_factory.mktemp("network")
     export(network, "original", folder, {"steps": 0}, {})
@@ -115,7 +115,7 @@ def network_file(network: StreamingNetwork, tmp_path_factory: pytest.TempPathFac
 @pytest.fixture(scope="session")
 def small_zoo(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with a small ``original`` of each family; to be read only."""
-    from compression.export import export
+    from compression.export.variant import export
 
     folder = tmp_path_factory.mktemp("zoo")
     for family in ("crn", "fcn"):

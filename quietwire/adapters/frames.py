@@ -11,9 +11,9 @@ import numpy.typing as npt
 from models.offline import OfflineEnhancer
 from models.zoo import Variant
 from quietwire.client.pcm import to_int16
-from service.attenuation import AttenuationLimit
-from service.fifo import SampleFifo
-from service.resampling import StreamResampler
+from service.audio.attenuation import AttenuationLimit
+from service.audio.fifo import SampleFifo
+from service.audio.resampling import StreamResampler
 
 Array = npt.NDArray[np.float32]
 

@@ -17,7 +17,7 @@ from quietwire.client.errors import QuietwireError
 from quietwire.client.loop_thread import LoopThread
 from quietwire.client.options import Reconnect, StreamOptions
 from quietwire.client.stream import AsyncStream
-from service.fifo import SampleFifo
+from service.audio.fifo import SampleFifo
 
 log = logging.getLogger(__name__)
 FIRST_WAIT, LONGEST_WAIT = 0.5, 8.0  # seconds before another stream is tried

@@ -16,8 +16,8 @@ import pytest
 
 from models.zoo import Variant, Zoo, load_zoo
 from quietwire.cli import main
+from service.processes.server import Server, make_server
 from service.runtime import Runtime
-from service.server import Server, make_server
 from service.settings import Settings
 
 from .engines import run_with_engine

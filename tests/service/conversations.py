@@ -13,13 +13,13 @@ import numpy as np
 from hypothesis import strategies as st
 
 from models.zoo import Zoo
+from service.admission.quotas import Lease
 from service.errors import ServiceError
-from service.parameters import parse_query
-from service.quotas import Lease
+from service.live.parameters import parse_query
+from service.live.session import Session
+from service.live.transport import EXTENSION, Message, Transport
 from service.runtime import Runtime
-from service.session import Session
 from service.settings import Settings
-from service.transport import EXTENSION, Message, Transport
 
 END = '{"type": "end"}'
 BYTES = {"pcm_s16le": 2, "pcm_f32le": 4}

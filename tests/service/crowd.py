@@ -18,7 +18,7 @@ from loadtest.microphone import Microphone, Part
 from loadtest.tally import Tally
 from models.offline import enhance
 from models.zoo import Variant
-from service.pcm import encode
+from service.audio.pcm import encode
 
 CHUNK_MS = 20
 JOIN_SECONDS = 0.02  # from one stream to the next

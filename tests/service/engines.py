@@ -6,7 +6,7 @@ from types import SimpleNamespace
 
 import numpy as np
 
-from service.engine import Engine
+from service.engine.thread import Engine
 
 HOP = 4
 

@@ -8,9 +8,9 @@ import sys
 import time
 from pathlib import Path
 
-import service.decoder
-from service.decoding import FileReader
+import service.files.decoder
 from service.errors import ServiceError
+from service.files.decoding import FileReader
 
 RATE = 11025
 
@@ -70,11 +70,11 @@ FAULTS = {
     "stop": lambda: os.kill(os.getpid(), signal.SIGSTOP),
     "memory": take_memory,
     "nonsense": say(b"\xff" * 100),
-    "too much": say(service.decoder.HEADER.pack(service.decoder.Kind.BLOCK, 1 << 31)),
-    "half a sample": say(service.decoder.HEADER.pack(service.decoder.Kind.BLOCK, 3) + b"abc"),
-    "opened twice": say(service.decoder.HEADER.pack(service.decoder.Kind.OPENED, 2) + b"{}"),
-    "unknown error": say(service.decoder.HEADER.pack(service.decoder.Kind.ERROR, 2) + b"{}"),
-    "broken text": say(service.decoder.HEADER.pack(service.decoder.Kind.ERROR, 900) + b"[" * 900),
+    "too much": say(service.files.decoder.HEADER.pack(service.files.decoder.Kind.BLOCK, 1 << 31)),
+    "half a sample": say(service.files.decoder.HEADER.pack(service.files.decoder.Kind.BLOCK, 3) + b"abc"),
+    "opened twice": say(service.files.decoder.HEADER.pack(service.files.decoder.Kind.OPENED, 2) + b"{}"),
+    "unknown error": say(service.files.decoder.HEADER.pack(service.files.decoder.Kind.ERROR, 2) + b"{}"),
+    "broken text": say(service.files.decoder.HEADER.pack(service.files.decoder.Kind.ERROR, 900) + b"[" * 900),
     "confinement": prove_confinement,
     "no end": lambda: None,
 }
@@ -92,6 +92,6 @@ class FaultyReader(FileReader):
 
 
 if __name__ == "__main__":
-    service.decoder.FileReader = FaultyReader
-    service.decoder.CPU_SECONDS = 0.5
-    service.decoder.main()
+    service.files.decoder.FileReader = FaultyReader
+    service.files.decoder.CPU_SECONDS = 0.5
+    service.files.decoder.main()

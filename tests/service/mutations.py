@@ -10,9 +10,9 @@ import numpy as np
 import soundfile
 
 from models.zoo import Variant
-from service.decoding import Opener
 from service.errors import ServiceError
-from service.files import enhance_file
+from service.files.decoding import Opener
+from service.files.enhancing import enhance_file
 
 from .client import tones
 from .files import write

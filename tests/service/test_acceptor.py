@@ -6,7 +6,7 @@ import socket
 
 import pytest
 
-from service.acceptor import Acceptor, listen
+from service.processes.acceptor import Acceptor, listen
 
 
 class Keeper(asyncio.Protocol):

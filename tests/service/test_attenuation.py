@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from service.attenuation import AttenuationLimit, dry_gain
+from service.audio.attenuation import AttenuationLimit, dry_gain
 
 RATE = 16000
 RAMP = 160

@@ -5,7 +5,7 @@ import time
 import numpy as np
 import pytest
 
-from service.capacity import FULL_BATCH, Capacity
+from service.engine.capacity import FULL_BATCH, Capacity
 
 HOP_SECONDS = 0.01
 

@@ -148,7 +148,8 @@ def test_an_interrupted_file_leaves_nothing_half_written(quietwire, zoo_folder, 
 
 def test_serving_imports_nothing_that_only_training_needs():
     code = (
-        "import sys, service.server, quietwire.cli; print([n for n in ('torch', 'onnx', 'pesq', 'pystoi') if n in sys.modules])"
+        "import sys, service.processes.server, quietwire.cli; "
+        "print([n for n in ('torch', 'onnx', 'pesq', 'pystoi') if n in sys.modules])"
     )
     found = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
     assert found.stdout.strip() == "[]"

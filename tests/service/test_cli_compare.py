@@ -48,7 +48,7 @@ def test_with_a_reference_there_are_measures(quietwire, zoo_folder, tmp_path):
 
 def test_without_matplotlib_one_line_says_so(quietwire, zoo_folder, recording, tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
-    monkeypatch.delitem(sys.modules, "service.comparison_plot", raising=False)
+    monkeypatch.delitem(sys.modules, "service.files.comparison_plot", raising=False)
     code, _, said = quietwire("compare", recording, "--zoo", zoo_folder, "--out", tmp_path / "out", "--variants", "pruned")
     assert code == 0
     assert "pip install matplotlib" in said

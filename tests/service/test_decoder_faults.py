@@ -34,10 +34,10 @@ def faulty(monkeypatch):
 
     def choose(fault):
         program = Path(__file__).parent / "faulty_decoder.py"
-        monkeypatch.setattr("service.decoder_process.COMMAND", (sys.executable, str(program), fault))
+        monkeypatch.setattr("service.files.decoder_process.COMMAND", (sys.executable, str(program), fault))
         # a machine that is busy must not matter, least of all to the fault that uses up its processor time
-        monkeypatch.setattr("service.decoder_process.WAIT_SECONDS", 8 if fault in LATE else 300)
-        monkeypatch.setattr("service.decoder_process.START_SECONDS", 300)
+        monkeypatch.setattr("service.files.decoder_process.WAIT_SECONDS", 8 if fault in LATE else 300)
+        monkeypatch.setattr("service.files.decoder_process.START_SECONDS", 300)
 
     return choose
 
@@ -68,7 +68,7 @@ def test_a_fault_of_the_decoder_ends_its_file_only(serve, faulty, fault, caplog)
         assert_good(running, good)
         np.testing.assert_allclose(live.audio, enhance(running.variant("crn/original"), AUDIO), atol=1e-4)
         assert_good(running, post(running.http, GOOD, **ORIGINAL))
-        assert [line.name for line in caplog.records] == ["service.decoders"]
+        assert [line.name for line in caplog.records] == ["service.files.decoders"]
         assert len(running.runtime.decoders.processes) <= 2
 
 
@@ -120,7 +120,7 @@ def test_a_decoder_that_was_killed_while_it_had_nothing_to_do_is_replaced(serve)
 
 
 def test_one_decoder_serves_many_files_and_is_replaced_in_time(serve, monkeypatch):
-    monkeypatch.setattr("service.decoders.MAX_FILES", 3)
+    monkeypatch.setattr("service.files.decoders.MAX_FILES", 3)
     with serve(uploads=1) as running:
         seen = []
         for data in (GOOD, GOOD[:3000], b"fLaC, or so it says", GOOD):
@@ -151,7 +151,7 @@ def test_a_stop_ends_the_decoders(serve):
 
 
 def test_a_decoder_that_cannot_be_started_is_said_with_a_time_to_retry(serve, monkeypatch):
-    monkeypatch.setattr("service.decoder_process.COMMAND", ("/nowhere/python",))
+    monkeypatch.setattr("service.files.decoder_process.COMMAND", ("/nowhere/python",))
     with serve() as running:
         answer = post(running.http, GOOD)
         assert_refused(answer, 503, "overloaded")
@@ -161,7 +161,7 @@ def test_a_decoder_that_cannot_be_started_is_said_with_a_time_to_retry(serve, mo
 
 
 def test_where_files_cannot_be_handed_over_they_are_decoded_in_the_server(serve, monkeypatch):
-    monkeypatch.setattr("service.decoders.SEPARATE", False)
+    monkeypatch.setattr("service.files.decoders.SEPARATE", False)
     with serve() as running:
         assert_good(running, post(running.http, GOOD, **ORIGINAL))
         assert_refused(post(running.http, GOOD[:20]), 415, "unsupported_media")

@@ -6,7 +6,7 @@ import time
 import numpy as np
 import pytest
 
-from service.scheduling import MAX_HOPS, MAX_ROWS
+from service.engine.scheduling import MAX_HOPS, MAX_ROWS
 
 from .engines import HOP, Counter, blocked, hops, lane, until
 
@@ -96,7 +96,7 @@ def test_a_lane_that_is_closed_after_its_step_gets_nothing_either(with_engine):
 @pytest.fixture
 def few_early_hops(monkeypatch):
     """However fast the network is, what has come too fast gets four hops of a tick."""
-    monkeypatch.setattr("service.scheduling.EARLY_HOPS", (4, 4))
+    monkeypatch.setattr("service.engine.scheduling.EARLY_HOPS", (4, 4))
     return 4
 
 

@@ -10,8 +10,8 @@ import pytest
 
 from models.offline import enhance
 from models.zoo import Variant
-from service.engine import Engine
-from service.watchdog import Watchdog
+from service.engine.thread import Engine
+from service.engine.watchdog import Watchdog
 
 from .client import END, encode, live, noise, receive, stream, talk, until
 from .engines import Counter, blocked, hops, lane
@@ -82,7 +82,7 @@ def test_only_the_row_that_raises_fails_and_the_rest_of_its_batch_goes_on(caplog
 
 
 def test_an_engine_that_hangs_stops_without_its_thread(monkeypatch):
-    monkeypatch.setattr("service.engine.STOP_SECONDS", 0.05)
+    monkeypatch.setattr("service.engine.thread.STOP_SECONDS", 0.05)
 
     async def work():
         engine, network = Engine(asyncio.get_running_loop(), 10, lambda *_: None), Counter()
@@ -223,7 +223,7 @@ def test_engines_that_hang_again_and_again_are_replaced_only_so_often(serve, mon
     def engines():
         return sum(thread.name == "engine" for thread in threading.enumerate())
 
-    monkeypatch.setattr("service.watchdog.PERIOD_SECONDS", 0.05)
+    monkeypatch.setattr("service.engine.watchdog.PERIOD_SECONDS", 0.05)
     monkeypatch.setattr("service.runtime.PERIOD_SECONDS", 0.05)
     others = engines()  # of the servers of other tests
     with caplog.at_level("CRITICAL"), serve(max_step_seconds=0.1) as running:

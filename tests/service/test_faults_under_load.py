@@ -1,4 +1,4 @@
-"""Signals to a real server under live streams; `python -m tests.faults_under_load` has a hundred of them."""
+"""Signals to a real server under live streams; `python -m tests.trials.faults_under_load` has a hundred of them."""
 
 import asyncio
 import signal

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from service.fifo import SampleFifo
+from service.audio.fifo import SampleFifo
 
 
 @settings(max_examples=60, deadline=None)

@@ -172,10 +172,10 @@ def test_who_stops_sending_is_refused_after_the_idle_time(serve):
 
 
 def test_uploads_beyond_the_bound_are_sent_away_for_a_moment(serve, monkeypatch):
-    import service.http
+    import service.http.routes
 
     hold, entered = threading.Event(), threading.Semaphore(0)
-    work = service.http.enhance_file
+    work = service.http.routes.enhance_file
 
     def held(*arguments, **options):
         entered.release()
@@ -195,7 +195,7 @@ def test_uploads_beyond_the_bound_are_sent_away_for_a_moment(serve, monkeypatch)
             hold.set()
             return refused, await asyncio.gather(*held_back), await send()
 
-    monkeypatch.setattr(service.http, "enhance_file", held)
+    monkeypatch.setattr(service.http.routes, "enhance_file", held)
     with serve(uploads=1) as running:
         try:
             refused, served, later = asyncio.run(crowd())
@@ -255,7 +255,7 @@ def test_a_form_that_breaks_off_is_no_fault_of_the_server(serve, caplog, path):
 
 
 def test_a_result_that_wav_cannot_hold_is_refused(running, monkeypatch):
-    monkeypatch.setattr("service.files.WAV_BYTES", 9600)
+    monkeypatch.setattr("service.files.enhancing.WAV_BYTES", 9600)
     data = write(noise(0.2, channels=2), 16000, subtype="PCM_24")
     assert_refused(post(running.http, data), 413, "too_large")
     assert post(running.http, data, format="flac").status_code == 200

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from models.offline import enhance
-from service.files import enhance_file
+from service.files.enhancing import enhance_file
 
 from .client import noise, tones
 from .files import post, post_form, read, write

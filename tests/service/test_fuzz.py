@@ -1,4 +1,4 @@
-"""The message handler with conversations made at random; `python -m tests.fuzz_messages` has very many more of them."""
+"""The message handler with conversations made at random; `python -m tests.trials.fuzz_messages` has very many more of them."""
 
 import pytest
 from hypothesis import HealthCheck, given, settings

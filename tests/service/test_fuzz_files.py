@@ -1,4 +1,4 @@
-"""Damaged files over a real server; `python -m tests.fuzz_files` has very many more of them."""
+"""Damaged files over a real server; `python -m tests.trials.fuzz_files` has very many more of them."""
 
 import itertools
 

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from service.history import ROOM, History
+from service.audio.history import ROOM, History
 
 KEPT = 50
 

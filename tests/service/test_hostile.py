@@ -220,8 +220,8 @@ def test_a_client_may_leave_at_any_moment(beside, running, end):
 
 
 def test_three_hundred_connections_that_say_nothing_take_nothing_away(serve, undisturbed, beside, monkeypatch):
-    monkeypatch.setattr("service.http_connection.HEAD_SECONDS", 0.8)
-    monkeypatch.setattr("service.transport.LINGER_SECONDS", 0.1)
+    monkeypatch.setattr("service.http.connection.HEAD_SECONDS", 0.8)
+    monkeypatch.setattr("service.live.transport.LINGER_SECONDS", 0.1)
 
     async def crowd():
         silent = [await asyncio.open_connection("127.0.0.1", server.port) for _ in range(150)]

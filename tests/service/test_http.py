@@ -120,9 +120,9 @@ def test_a_wrong_path_or_method_is_answered_in_json(running, method, path, statu
 
 
 def test_a_fault_of_the_server_is_answered_in_json_without_details(running, monkeypatch, caplog):
-    import service.http
+    import service.http.routes
 
-    monkeypatch.setattr(service.http, "enhance_file", lambda *_, **__: {}["secret"])
+    monkeypatch.setattr(service.http.routes, "enhance_file", lambda *_, **__: {}["secret"])
     with caplog.at_level("CRITICAL"):
         answer = post(running.http, WAV)
     assert (answer.status_code, answer.json()["code"]) == (500, "internal")

@@ -7,7 +7,7 @@ import logging
 import httpx
 import pytest
 
-from service.keys import KeyFileError, KeyRing, parse_key, read_keys
+from service.admission.keys import KeyFileError, KeyRing, parse_key, read_keys
 from service.settings import SettingsError, load_settings
 
 from .client import END, noise, stream, talk, until
@@ -25,7 +25,7 @@ def file(tmp_path):
 
 @pytest.fixture
 def at_once(monkeypatch):
-    monkeypatch.setattr("service.keys.CHECK_SECONDS", 0.0)
+    monkeypatch.setattr("service.admission.keys.CHECK_SECONDS", 0.0)
 
 
 @pytest.mark.parametrize("written", [SECRET, HASH, "sha256:" + HASH.removeprefix("sha256:").upper()])

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from service.latency import LatencyHistogram
+from service.telemetry.latency import LatencyHistogram
 
 
 def test_nothing_counted_gives_zeros():

@@ -60,8 +60,8 @@ def test_a_stream_after_a_fault_works(running, monkeypatch):
 
 
 def test_a_client_that_never_reads_is_cut_off_and_others_are_not_delayed(serve, monkeypatch):
-    monkeypatch.setattr("service.websocket.CLOSE_SECONDS", 0.1)
-    monkeypatch.setattr("service.transport.LINGER_SECONDS", 0.1)
+    monkeypatch.setattr("service.live.websocket.CLOSE_SECONDS", 0.1)
+    monkeypatch.setattr("service.live.transport.LINGER_SECONDS", 0.1)
     audio = noise(20.0, 5, 48000, 2)
     data = encode(audio, "pcm_f32le")
 

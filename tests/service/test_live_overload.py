@@ -10,7 +10,7 @@ from websockets.exceptions import ConnectionClosed
 
 from models.zoo import Variant
 from service import runtime as runtime_module
-from service.overload import Overload
+from service.engine.overload import Overload
 
 from .client import END, chunks, encode, live, noise, send, until
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from service.logs import ConsoleFormatter, JsonFormatter, fields
+from service.telemetry.logs import ConsoleFormatter, JsonFormatter, fields
 
 from .client import END, encode, live, noise, receive, send, stream, talk, until
 
@@ -44,7 +44,7 @@ def ended(serve, caplog):
     """Runs streams against a server; gives the values of their lines."""
 
     def run(work, **settings):
-        with caplog.at_level("INFO", "service.session"), serve(**settings) as running:
+        with caplog.at_level("INFO", "service.live.session"), serve(**settings) as running:
             asyncio.run(work(running))
             asyncio.run(until(lambda: not running.runtime._streams))
         lines = [one for one in caplog.records if one.getMessage() == "stream ended"]

@@ -120,7 +120,7 @@ def test_a_client_that_sends_no_more_but_reads_on_leaves_nothing_behind(running,
 
 def test_a_client_that_is_gone_without_a_word_is_given_up(serve, monkeypatch):
     """Nothing comes from it any more, no answer to the closing handshake either."""
-    monkeypatch.setattr("service.transport.LINGER_SECONDS", 0.2)
+    monkeypatch.setattr("service.live.transport.LINGER_SECONDS", 0.2)
 
     async def vanish():
         with socket.create_connection(("127.0.0.1", running.port)) as plain:

@@ -5,9 +5,9 @@ import prometheus_client
 import pytest
 from prometheus_client import CollectorRegistry, Counter, Gauge, generate_latest
 
-from service.histogram import HistogramFamily
-from service.metrics import LATENCY_BUCKETS, Metrics
-from service.worker_metrics import WorkerMetrics, retire
+from service.telemetry.histogram import HistogramFamily
+from service.telemetry.metrics import LATENCY_BUCKETS, Metrics
+from service.telemetry.worker_metrics import WorkerMetrics, retire
 
 
 def lines(collector):

@@ -1,6 +1,6 @@
 """When streams have to go, and which."""
 
-from service.overload import LAG_SECONDS, Overload
+from service.engine.overload import LAG_SECONDS, Overload
 
 LATE = 2 * LAG_SECONDS
 

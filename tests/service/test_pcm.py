@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from service import pcm
+from service.audio import pcm
 from service.errors import ServiceError
 
 CHANNELS = st.integers(1, 2)

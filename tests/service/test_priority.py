@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from service.priority import LONG_TURN_SECONDS, LOW_PRIORITY, SHORT_TURN_SECONDS, answer_soon, yield_to_live_streams
+from service.engine.priority import LONG_TURN_SECONDS, LOW_PRIORITY, SHORT_TURN_SECONDS, answer_soon, yield_to_live_streams
 
 from .process import started
 

@@ -6,8 +6,8 @@ import contextlib
 import httpx
 import pytest
 
+from service.admission.quotas import Client, HourlySum, Quotas, subscriber
 from service.errors import ServiceError
-from service.quotas import Client, HourlySum, Quotas, subscriber
 from service.settings import Settings
 
 from .client import END, encode, live, noise, receive, stream, talk, until

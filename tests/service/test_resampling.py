@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from service.resampling import StreamResampler
+from service.audio.resampling import StreamResampler
 
 from .client import noise, tones
 

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from service.lane import Lane
-from service.scheduling import EARLY_HOPS, EARLY_TICK_SECONDS, MAX_HOPS, MAX_ROWS, Pace, take_due
+from service.engine.lane import Lane
+from service.engine.scheduling import EARLY_HOPS, EARLY_TICK_SECONDS, MAX_HOPS, MAX_ROWS, Pace, take_due
 
 from .engines import HOP, Counter, hops
 

@@ -34,7 +34,7 @@ def test_every_answer_has_the_headers(running, path):
 
 def test_so_have_files_refusals_and_faults(running, serve, monkeypatch):
     good, bad = post(running.http, write(noise(0.1), 16000)), post(running.http, b"no file")
-    monkeypatch.setattr("service.http.enhance_file", lambda *_, **__: 1 / 0)
+    monkeypatch.setattr("service.http.routes.enhance_file", lambda *_, **__: 1 / 0)
     fault = post(running.http, write(noise(0.1), 16000))
     assert (good.status_code, bad.status_code, fault.status_code) == (200, 415, 500)
     for answer in (good, bad, fault):

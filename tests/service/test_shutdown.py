@@ -11,7 +11,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from service import websocket
+from service.live import websocket
 
 from .client import END, decode, encode, live, noise, receive, send, talk
 
@@ -83,6 +83,6 @@ def test_a_stream_that_has_ended_is_closed_as_one_although_the_server_is_stopped
             running.server.should_exit = True
             return await end
 
-    monkeypatch.setattr("service.websocket._close", slowly)
+    monkeypatch.setattr("service.live.websocket._close", slowly)
     with serve(drain_seconds=5) as running:
         assert asyncio.run(stop(running)) == 1000

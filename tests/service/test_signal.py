@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from service.signal import Signal
+from service.live.signal import Signal
 
 
 async def woken_after(actions):

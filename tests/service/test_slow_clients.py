@@ -53,7 +53,7 @@ async def trickle(writer, bytes_, seconds):
 
 @pytest.mark.parametrize("begin", [b"", FORM], ids=["raw", "form"])
 def test_who_sends_a_byte_at_a_time_is_refused_and_then_cut_off(serve, monkeypatch, begin):
-    monkeypatch.setattr("service.http_connection.READ_SECONDS", 0.3)
+    monkeypatch.setattr("service.http.connection.READ_SECONDS", 0.3)
     head = FORM_HEAD if begin else HEAD
 
     async def loris():
@@ -159,7 +159,7 @@ async def unread_answer(running, stack, size):
 
 
 def test_who_does_not_read_the_answer_is_cut_off_and_holds_nothing(serve, monkeypatch):
-    monkeypatch.setattr("service.http_connection.READ_SECONDS", 0.5)
+    monkeypatch.setattr("service.http.connection.READ_SECONDS", 0.5)
 
     async def never_read():
         async with contextlib.AsyncExitStack() as stack:
@@ -178,7 +178,7 @@ def test_who_does_not_read_the_answer_is_cut_off_and_holds_nothing(serve, monkey
 
 
 def test_who_reads_the_answer_slowly_gets_all_of_it(serve, monkeypatch):
-    monkeypatch.setattr("service.http_connection.READ_SECONDS", 5)
+    monkeypatch.setattr("service.http.connection.READ_SECONDS", 5)
 
     async def read_slowly():
         async with contextlib.AsyncExitStack() as stack:

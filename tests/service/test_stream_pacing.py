@@ -5,8 +5,8 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from service.lane import Timing
-from service.stream import BURST_SECONDS, EnhancementStream
+from service.engine.lane import Timing
+from service.live.stream import BURST_SECONDS, EnhancementStream
 
 HOP, RATE = 160, 16000
 CHUNK = np.zeros((1, 320), np.float32)
@@ -37,7 +37,7 @@ class PatientEngine:
 def fed(monkeypatch):
     """Feeds a stream; gives the engine, the clock, and a function that feeds so many chunks at once."""
     clock = SimpleNamespace(now=1000.0)
-    monkeypatch.setattr("service.stream.time", SimpleNamespace(perf_counter=lambda: clock.now))
+    monkeypatch.setattr("service.live.stream.time", SimpleNamespace(perf_counter=lambda: clock.now))
     engine = PatientEngine()
     stream = EnhancementStream(engine, VARIANT, RATE, 1, 100, lambda audio: None, lambda: None, pytest.fail)
 

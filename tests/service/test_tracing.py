@@ -129,7 +129,7 @@ def test_a_fault_is_told_as_one_without_what_it_said(serve, collector, monkeypat
         raise RuntimeError("hush")
 
     with serve(telemetry_endpoint=collector.endpoint) as running:
-        monkeypatch.setattr("service.http.enhance_file", fail)
+        monkeypatch.setattr("service.http.routes.enhance_file", fail)
         assert post(running.http, WAV).status_code == 500
     ((span, values),) = collector.spans["POST /enhance"]
     assert span.status.code == Status.STATUS_CODE_ERROR
@@ -145,7 +145,7 @@ def test_a_name_or_method_that_a_client_made_up_becomes_no_name_of_a_span(serve,
 
 
 def test_a_collector_that_is_gone_holds_up_nothing(serve, monkeypatch):
-    monkeypatch.setattr("service.tracing.FLUSH_SECONDS", 0.2)
+    monkeypatch.setattr("service.telemetry.tracing.FLUSH_SECONDS", 0.2)
     with serve(telemetry_endpoint="http://127.0.0.1:1") as running:
         assert play(running.url, noise(0.5)).summary["samples_out"] == 8000
         assert post(running.http, WAV).status_code == 200
@@ -169,7 +169,7 @@ from quietwire.cli import main
 try:
     main()
 finally:
-    print(json.dumps(sorted(name for name in sys.modules if name.startswith(("opentelemetry", "service.tracing")))))
+    print(json.dumps(sorted(name for name in sys.modules if name.startswith(("opentelemetry", "service.telemetry.tracing")))))
 """
 
 

@@ -15,10 +15,10 @@ from websockets.frames import Frame, Opcode
 from websockets.frames import apply_mask as unmask
 from websockets.protocol import CLIENT, Protocol, State
 
-from service.outbox import NOTE_BYTES
+from service.live.outbox import NOTE_BYTES
+from service.live.session import Session
+from service.live.transport import MOST_BYTES, SHORTEST_FRAME, UNREAD_SECONDS
 from service.runtime import CLOSE_SECONDS
-from service.session import Session
-from service.transport import MOST_BYTES, SHORTEST_FRAME, UNREAD_SECONDS
 
 from .client import HEAD, decode, encode, play, stream, tones, until
 

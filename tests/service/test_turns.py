@@ -4,7 +4,7 @@ import asyncio
 import time
 from functools import partial
 
-from service import turns
+from service.engine import turns
 
 from .engines import Counter, hops, lane, run_with_engine, until
 
@@ -78,7 +78,7 @@ def test_a_step_that_does_not_end_holds_the_event_loop_up_only_once():
 
 
 def test_an_engine_that_has_died_holds_the_event_loop_up_only_once(monkeypatch, caplog):
-    monkeypatch.setattr("service.engine.take_due", lambda *_: 1 / 0)
+    monkeypatch.setattr("service.engine.thread.take_due", lambda *_: 1 / 0)
 
     async def work(engine):
         one, waits = lane(engine, Counter()), waits_for_turns(engine)

@@ -5,8 +5,8 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from service.lane import Timing
-from service.variant_path import VariantPath
+from service.engine.lane import Timing
+from service.live.variant_path import VariantPath
 
 TIMING = Timing(0.001, 0.004, 2)
 

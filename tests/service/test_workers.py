@@ -14,8 +14,8 @@ import psutil
 import pytest
 
 from models.offline import enhance
+from service.processes.worker import share
 from service.settings import Settings
-from service.worker import share
 
 from .client import END, encode, live, noise, receive, send, stream, until
 from .process import started

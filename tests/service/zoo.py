@@ -7,7 +7,7 @@ from typing import TypeVar
 
 import torch
 
-from compression.export import export
+from compression.export.variant import export
 from models.crn import Crn, CrnConfig
 from models.fcn import INPUT_SCALE, TAPS, Fcn, FcnConfig
 from models.network import StreamingNetwork

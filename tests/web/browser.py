@@ -19,7 +19,7 @@ import soundfile
 import soxr
 
 from models.zoo import SHIPPED, Zoo, load_zoo
-from service.server import make_server
+from service.processes.server import make_server
 from service.settings import Settings
 
 if TYPE_CHECKING:

@@ -5,7 +5,7 @@ import re
 import httpx
 import pytest
 
-from service.pages import WEB, content_security_policy
+from service.http.pages import WEB, content_security_policy
 
 from .browser import served
 

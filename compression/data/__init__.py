@@ -1,0 +1,1 @@
+"""What networks are trained and measured on: recordings, mixtures, rooms, pairs, and batches of them."""

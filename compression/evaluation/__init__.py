@@ -1,0 +1,1 @@
+"""How good a network is: over pairs, in noise alone, with clean speech, with intervals, and to look at."""

@@ -1,0 +1,1 @@
+"""Training a network: its recipe, the loop and its optimisers, checkpoints, and the memory's lesson."""

@@ -1,0 +1,1 @@
+"""Commands of ``quietwire`` beside those in ``service.cli``, and what they share."""

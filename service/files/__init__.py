@@ -1,0 +1,1 @@
+"""Audio files: decoded in processes of their own, enhanced block by block, and compared."""

@@ -1,0 +1,1 @@
+"""What operators are told: metrics, logs and traces."""
