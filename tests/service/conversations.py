@@ -85,6 +85,9 @@ class Wire(Transport):
     def listen(self, listener: Any) -> None:
         self.listener = listener
 
+    def limit_unread(self, bytes_a_second: int) -> None:
+        pass  # there is no socket
+
     def hold(self) -> None:
         self.read_paused = True
 

@@ -85,7 +85,7 @@ def test_a_live_stream_keeps_its_network_and_a_new_one_gets_what_is_in_the_folde
         kept, new = asyncio.run(through_a_reload(served))
         assert set(loaded(served)) == {"crn/original", "crn/pruned"}
         upload = httpx.post(f"{served.http}/enhance?variant=original", content=b"", headers={"Content-Type": "audio/wav"})
-        assert upload.status_code == 415
+        assert upload.status_code == 422
         assert asyncio.run(stream(served.url, noise(0.1), model="fcn")).close_code == 4404
         assert "crn/original has changed, fcn/original is gone, fcn/pruned is gone" in served.log
     after = load_variant(folder / "crn/original.onnx")
