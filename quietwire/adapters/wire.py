@@ -26,7 +26,7 @@ FIRST_WAIT, LONGEST_WAIT = 0.5, 8.0  # seconds before another stream is tried
 class WireEnhancer(FrameEnhancer):
     """A live stream to a server, in a thread of its own; ``process`` does not wait for it.
 
-    Output is given a constant ``delay_ms`` after its input. Array that have not come back by then are given as they
+    Output is given a constant ``delay_ms`` after its input. Samples that have not come back by then are given as they
     were sent, at the same place in time, and counted in ``late_samples``; when they do come they are dropped. So a slow
     or broken connection lets noise through and never holds up the call. It is made again as ``AsyncStream`` does; a stream
     that has ended all the same is followed by another one, at once where it ended because nothing was said for long (a muted
