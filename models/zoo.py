@@ -175,6 +175,13 @@ class Zoo:
         """``model/variant`` of all that are loaded."""
         return [variant.name for variant in self.variants.values()]
 
+    @property
+    def of_another(self) -> list[str]:
+        """``model/variant`` of those made of another ``original`` than the one beside them."""
+        originals = {model: variant.card for (model, name), variant in self.variants.items() if name == "original"}
+        cards = [variant.card for (model, name), variant in self.variants.items() if name != "original" and model in originals]
+        return [f"{card.model}/{card.variant}" for card in cards if not card.made_of(originals[card.model])]
+
 
 def load_zoo(folder: Path = SHIPPED, only: Iterable[str] | None = None, threads: int = 1, former: Zoo | None = None) -> Zoo:
     """Load every variant below a folder; one that is damaged is left out and does not stop the others.
@@ -211,6 +218,8 @@ def load_zoo(folder: Path = SHIPPED, only: Iterable[str] | None = None, threads:
     if not zoo.variants:
         reasons = "; ".join(zoo.failures.values()) or f"no <model>/<variant>.onnx below {folder}"
         raise ZooError(f"no variant could be loaded: {reasons}")
+    if names := zoo.of_another:
+        log.warning("%s: made of another original than the one in %s, so not to be compared with it", ", ".join(names), folder)
     return zoo
 
 

@@ -36,10 +36,6 @@ class RelativeLoss:
     high: float
     pairs: int
 
-    def within(self, limit: float) -> bool:
-        """Whether the whole interval lies at or below a limit in percent."""
-        return self.high <= limit
-
     def __str__(self) -> str:
         return f"{self.percent:.2f} % [{self.low:.2f}, {self.high:.2f}]"
 

@@ -13,7 +13,6 @@ thousands of tiny frames has them taken a few at a time, between which everybody
 
 from __future__ import annotations
 
-import contextlib
 import functools
 import json
 import socket
@@ -238,9 +237,11 @@ class Transport(WebSocketsSansIOProtocol):
 
 def _text(data: bytes) -> bytes:
     """A text message, or an empty one, which is refused as no JSON, where it is not UTF-8."""
-    with contextlib.suppress(UnicodeDecodeError):
-        return data.decode().encode()
-    return b""
+    try:
+        data.decode()
+    except UnicodeDecodeError:
+        return b""
+    return data
 
 
 @functools.lru_cache(maxsize=256)  # most messages of a stream are as long as the one before

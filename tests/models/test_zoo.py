@@ -121,6 +121,20 @@ def test_only_the_wanted_variants_are_loaded(zoo: Path) -> None:
         load_zoo(zoo, ["crn/best"])
 
 
+def test_variants_of_another_original_are_named(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    for name in ("original", "combined"):
+        for suffix in (".onnx", ".json"):
+            target = tmp_path / "crn" / (name + suffix)
+            target.parent.mkdir(exist_ok=True)
+            shutil.copy(SHIPPED / "crn" / target.name, target)
+    assert load_zoo(tmp_path).of_another == []
+    assert not caplog.records
+    card = load_card(tmp_path / "crn/original.json")
+    card.model_copy(update={"compression": {"network": "0" * 64}}).save(tmp_path / "crn/original.json")
+    assert load_zoo(tmp_path).of_another == ["crn/combined"]
+    assert "crn/combined: made of another original than the one in" in caplog.text
+
+
 def test_an_empty_zoo_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ZooError, match="no variant could be loaded"):
         load_zoo(tmp_path)
