@@ -89,6 +89,10 @@ def train(
     valid_share: ValidShareOption = 0.05,
     run: RunOption = None,
     resume_from: Annotated[Path | None, typer.Option(help="Checkpoint whose weights a new run begins with.")] = None,
+    teacher: Annotated[
+        Path | None,
+        typer.Option(metavar="CHECKPOINT", help="A trained network, of either family, whose output is a second target."),
+    ] = None,
     steps: Annotated[int | None, typer.Option(min=1, help="Length of the run, for the recipe's.")] = None,
     minutes: MinutesOption = None,
     threads: ThreadsOption = PROCESSORS,
@@ -104,8 +108,11 @@ def train(
     require_extra()
     import torch
 
+    from compression.data.batches import Taught
     from compression.data.sources import Sources, mixer, open_recordings, tell_unused
+    from compression.losses.residual import NONE
     from compression.pipeline.polish import polish
+    from compression.training.checkpoint import load_teacher
     from compression.training.memory_lesson import teach_memory
     from compression.training.recipe import load_recipe
     from compression.training.train import Trainer
@@ -114,14 +121,20 @@ def train(
     where = _device(device)
     if mixers and where.type != "cpu":
         raise typer.BadParameter(f"on {device} mixtures are made by the device: leave it 0", param_hint="--mixers")
-    settings = load_recipe(recipe) if steps is None else load_recipe(recipe).with_steps(steps)
+    settings = load_recipe(recipe, taught=teacher is not None)
+    if steps is not None:
+        settings = settings.with_steps(steps)
+    mentor, kept = (None, NONE) if teacher is None else load_teacher(teacher, where)
     training = Sources(speech, noise, pairs, cache, rooms)
     validation = Sources(valid_speech, valid_noise, valid_pairs, cache and cache / "valid")
     recordings, valid = open_recordings(training, validation, valid_share, where)
     tell_unused(recordings, settings.mixing)
 
     def batches(numbers: TrainingSettings) -> tuple[Batches, Batches]:
-        return mixer(recordings, settings.mixing, *numbers.examples), valid
+        mixtures = mixer(recordings, settings.mixing, *numbers.examples)
+        if mentor is None:
+            return mixtures, valid
+        return Taught(mixtures, mentor, numbers.bfloat16, numbers.kept, kept), valid
 
     folder, deadline = run or Path("runs") / recipe.stem, math.inf if minutes is None else time.monotonic() + 60 * minutes
     trainer = Trainer(settings, *batches(settings.training), folder, where, resume_from, mixers=mixers)
@@ -134,7 +147,8 @@ def train(
     finished = trainer.run(budget_seconds=deadline - time.monotonic())
     if settings.polish is not None and finished:
         trained = folder / ("best.pt" if (folder / "best.pt").exists() else "checkpoint.pt")
-        polish(settings, settings.polish, trained, batches(settings.polish), where, mixers, deadline - time.monotonic())
+        rest = deadline - time.monotonic()
+        polish(settings, settings.polish, trained, batches(settings.polish), where, mixers, rest, mentor)
 
 
 def export(

@@ -22,6 +22,7 @@ from compression.training.optimizer import Optimizers
 from compression.training.recipe import Recipe, TrainingSettings
 from compression.training.telling import say
 from compression.training.train import Trainer, validate
+from models.network import StreamingNetwork
 
 
 def polish(
@@ -32,11 +33,12 @@ def polish(
     device: torch.device,
     mixers: int = 0,
     budget_seconds: float = float("inf"),
+    teacher: StreamingNetwork | None = None,
 ) -> Path | None:
-    """Polish the averaged network of a checkpoint, in a folder beside it that is named by network and settings.
+    """Polish the averaged network of a checkpoint, in a folder beside it that is named by networks and settings.
 
-    A run found in that folder is resumed; where the network was trained on meanwhile, or the numbers are others, a new one
-    begins.
+    A run found in that folder is resumed; where the network was trained on meanwhile, or the numbers or the teacher are
+    others, a new one begins.
 
     Args:
         recipe: That the network was trained by.
@@ -46,6 +48,7 @@ def polish(
         device: Where to train.
         mixers: Processes that make batches ahead.
         budget_seconds: After which it stops, to be gone on with.
+        teacher: Whose examples the batches to train on hold.
 
     Returns:
         The checkpoint ``polished.pt`` beside ``trained``, of an ordinary network that can be trained on; None where the
@@ -56,7 +59,8 @@ def polish(
     """
     network, content = load_network(trained), load_checkpoint(trained)
     ready = dataclasses.replace(recipe, training=settings)
-    known = json.dumps([fingerprint(network), dataclasses.asdict(settings), dataclasses.asdict(recipe.mixing)])
+    networks = [fingerprint(one) for one in (network, teacher) if one is not None]
+    known = json.dumps([*networks, dataclasses.asdict(settings), dataclasses.asdict(recipe.mixing)])
     target = trained.with_name("polished.pt")
     target.unlink(missing_ok=True)  # until this one is done there is none; one of a former network would be taken for it
     folder = trained.parent / f"polish-{hashlib.sha256(known.encode()).hexdigest()[:8]}"

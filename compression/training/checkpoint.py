@@ -134,6 +134,15 @@ def trained_residual(facts: dict[str, Any]) -> Residual:
     return Residual(last.get("residual", NONE.share), last.get("residual_hold", NONE.hold))
 
 
+def load_teacher(path: Path, device: torch.device) -> tuple[StreamingNetwork, Residual]:
+    """A network that others are to learn from, on its device, and what it was trained to keep of the noise.
+
+    Raises:
+        CheckpointError: As for ``load_network``.
+    """
+    return load_network(path).requires_grad_(False).to(device), trained_residual(training_facts(path))
+
+
 def training_facts(path: Path) -> dict[str, Any]:
     """How a checkpoint's network was trained, for its card; validation figures come from the ``log.jsonl`` beside it.
 

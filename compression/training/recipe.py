@@ -27,7 +27,7 @@ WEIGHTS = (
 LOSS_ENTRIES = (*WEIGHTS, "residual", "residual_hold")
 INHERITED = (*LOSS_ENTRIES, "batch", "seconds", "stretches", "bfloat16")  # by [polish] from [training]
 
-ALONE = {"distillation": "there is no teacher"}
+ALONE = {"distillation": "there is no teacher; name one with --teacher"}
 FOLDED = {"freeze_norm_after": "normalisation is folded"}
 IDLE = {  # entries that do nothing in a table, and why
     "training": ALONE,
@@ -196,8 +196,12 @@ def build_network(hyperparameters: dict[str, Any]) -> StreamingNetwork:
     raise ValueError(f"unknown family {family!r}: use 'crn' or 'fcn'")
 
 
-def load_recipe(path: Path) -> Recipe:
+def load_recipe(path: Path, *, taught: bool = False) -> Recipe:
     """Read and check a settings file.
+
+    Args:
+        path: Of the file.
+        taught: There is a teacher.
 
     Raises:
         RecipeError: It is missing, is not TOML, or has an entry that is unknown or out of range.
@@ -207,7 +211,8 @@ def load_recipe(path: Path) -> Recipe:
         if unknown := set(tables) - {"network", "memory", "training", "mixing", "polish"}:
             raise ValueError(f"unknown table [{unknown.pop()}]; use [network], [memory], [training], [mixing] and [polish]")
         for name, idle in IDLE.items():
-            refuse_idle(TrainingSettings, tables.get(name, {}), name, idle)
+            useless = {entry: why for entry, why in idle.items() if not (taught and entry in ALONE)}
+            refuse_idle(TrainingSettings, tables.get(name, {}), name, useless)
         training = settings_from(TrainingSettings, tables.get("training", {}), "training")
         mixing = settings_from(MixingSettings, tables.get("mixing", {}), "mixing")
         same = {name: getattr(training, name) for name in INHERITED}

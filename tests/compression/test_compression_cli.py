@@ -115,6 +115,24 @@ def test_a_recipe_with_a_memory_teaches_it_before_the_network_is_trained(folder:
     assert (tmp_path / "longer/memory/checkpoint.pt").exists()  # a new run, a new lesson
 
 
+def test_a_network_learns_from_a_teacher_of_either_family(folder: Path, tmp_path: Path) -> None:
+    recipe, run = tmp_path / "taught.toml", tmp_path / "run"
+    polish = "[polish]\nsteps = 1\ncooldown = 1\nwarmup = 1\nvalidation_batches = 1\ndistillation = 1.0\n"
+    recipe.write_text(f"{RECIPE}distillation = 0.9\n{polish}")
+    command = ("train", recipe, "--speech", folder / "speech", "--noise", folder / "noise", "--threads", 1, "--run")
+    with pytest.raises(RecipeError, match="there is no teacher; name one with --teacher"):
+        succeed(*command, run)
+    with pytest.raises(CheckpointError, match=r"nobody\.pt is not a file"):
+        succeed(*command, run, "--teacher", tmp_path / "nobody.pt")
+    teachers = [checkpoint(tmp_path, "crn", seed) for seed in (1, 2)]
+    for name, teacher in zip(("one", "other"), teachers, strict=True):
+        succeed(*command, tmp_path / name, "--teacher", teacher)
+    weights = [load_checkpoint(tmp_path / name / "checkpoint.pt")["average"]["convs.0.weight"] for name in ("one", "other")]
+    assert not torch.equal(*weights)
+    succeed(*command, tmp_path / "one", "--teacher", teachers[1])
+    assert len(list((tmp_path / "one").glob("polish-*"))) == 2  # by another teacher it begins anew
+
+
 def test_a_recipe_with_a_polish_ends_with_a_network_that_can_be_trained_on(folder: Path, tmp_path: Path) -> None:
     recipe, run = tmp_path / "polished.toml", tmp_path / "run"
     recipe.write_text(
