@@ -13,6 +13,7 @@ from collections.abc import AsyncIterator, Callable
 from typing import BinaryIO, TypeVar, cast
 
 from fastapi import Request
+from python_multipart.multipart import parse_options_header
 from starlette.datastructures import UploadFile
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
@@ -24,6 +25,8 @@ from service.settings import Settings
 
 SPOOL_BYTES = 8 << 20  # larger files lie on disk while they are worked on
 FORM_BYTES = 1 << 16  # what a form may hold beside the files
+FIELD_BYTES = 1 << 12  # of each other field
+CHARSETS = (b"utf-8", b"utf8", b"us-ascii")  # others take a client's choice of decoder, of which some take minutes
 PACE_BYTES = 1 << 15  # that have to come within each `idle_seconds`
 
 T = TypeVar("T")
@@ -75,14 +78,16 @@ async def uploaded_form(
     """
     if content_type(request) != "multipart/form-data":
         raise ServiceError("unsupported_media", f'Send multipart/form-data with the recording in the field "{required}".')
+    if parse_options_header(request.headers["content-type"])[1].get(b"charset", b"utf-8").lower() not in CHARSETS:
+        raise ServiceError("bad_request", "The form must be in UTF-8: leave charset out of its Content-Type.")
     names, too_large = (required, *optional), _too_large(settings)
     request = _watched(request, len(names) * settings.max_file_bytes + FORM_BYTES, too_large, settings)
     try:
-        async with request.form(max_files=len(names), max_fields=8) as form:
+        async with request.form(max_files=len(names), max_fields=8, max_part_size=FIELD_BYTES) as form:
             files = {}
             for name in names:
                 upload = form.get(name)
-                if upload is None and name in optional:
+                if name in optional and _is_empty(upload):
                     continue
                 if not isinstance(upload, UploadFile):
                     raise ServiceError("bad_request", f'The form has no file: put the recording in the field "{name}".')
@@ -94,6 +99,11 @@ async def uploaded_form(
         raise _broken_off() from error
     except HTTPException as error:
         raise ServiceError("bad_request", f"The form is malformed: {error.detail.rstrip('.')}.") from error
+
+
+def _is_empty(value: UploadFile | str | None) -> bool:
+    """Whether a form's field was left empty: a browser sends a file without name or content."""
+    return not (value.filename or value.size) if isinstance(value, UploadFile) else not value
 
 
 def _broken_off() -> ServiceError:

@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 from service.audio.pcm import Encoding
 from service.errors import ServiceError
 
+MOST_TEXT = 16384  # characters of a control message: reading a megabyte of JSON would hold up all streams
 AttenuationLimit = Annotated[float, Field(ge=0, le=100, allow_inf_nan=False)]
 StatsMode = Literal["chunk", "second", "off"]
 
@@ -80,8 +81,10 @@ def parse_control(text: str) -> Configure | Ping | End:
     """A text message of the client.
 
     Raises:
-        ServiceError: It is not a JSON object of a known type with values in range.
+        ServiceError: It is not a JSON object of a known type with values in range, or too long to be read between two hops.
     """
+    if len(text) > MOST_TEXT:
+        raise ServiceError("bad_request", f"A text message may have {MOST_TEXT} characters; send audio as binary messages.")
     try:
         content = json.loads(text)
     except (ValueError, RecursionError) as error:

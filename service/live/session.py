@@ -79,6 +79,7 @@ class Session:
         self._failure: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._seq = 0
         self._metered = 0.0  # seconds of audio that are counted
+        self._summed_up = False
         self._record: dict[str, Any] = {}
 
     async def run(self) -> None:
@@ -218,6 +219,7 @@ class Session:
                 while self._waiting or self._stream.samples_out < self._stream.samples_in:
                     await self._outbox.progress()
                 await self._outbox.emptied()
+                self._summed_up = True
                 self._send({"type": "summary", **self._totals()})
                 await self._outbox.emptied()
         return isinstance(message, End)
@@ -254,6 +256,8 @@ class Session:
     async def _send_stats_every_second(self) -> None:
         while True:
             await asyncio.sleep(1)
+            if self._summed_up:  # the summary is the last
+                return
             self._send(self._statistics.second())
 
 

@@ -124,27 +124,29 @@ class Transport(WebSocketsSansIOProtocol):
         """Called with bytes as they come."""
         if self._kept:
             self._kept += data
+            self._postpone()
         else:
             self._take(data)
 
     def _take(self, data: bytes) -> None:
         """Handle what can be handled in this turn of the event loop, and keep the rest for later ones."""
-        if self.listener is None:
-            super().data_received(data)
-            return
         enough = False
-        if not self._amid_message and self.conn.state is State.OPEN:
+        if self.listener is not None and not self._amid_message and self.conn.state is State.OPEN:
             data, enough = self._take_messages(data, self.listener)
         if data and not enough:
             self._kept = data[MOST_BYTES:]
             super().data_received(data[:MOST_BYTES])
-            self._amid_message = self._is_amid_message()
+            self._amid_message = self.listener is None or self._is_amid_message()
         else:
             self._kept = data
         if self._kept:
-            self.transport.pause_reading()
-            if not self.read_paused:
-                self._go_on_later()
+            self._postpone()
+
+    def _postpone(self) -> None:
+        """Read no more until what is kept has had its turn."""
+        self.transport.pause_reading()
+        if not self.read_paused:
+            self._go_on_later()
 
     def _is_amid_message(self) -> bool:
         """Whether the library has begun something that the next bytes belong to."""

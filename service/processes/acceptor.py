@@ -18,6 +18,8 @@ import socket
 import ssl
 from collections.abc import Callable
 
+from service.http.connection import HEAD_SECONDS
+
 SPREAD_SECONDS = 0.02  # what a worker waits that is as good as full
 FULL_SECONDS = 0.2  # what one waits that has no room
 FULL_BATCH = 64  # connections that one takes at once then: nobody else wants them
@@ -115,6 +117,7 @@ class Acceptor:
             # asyncio does so only for sockets that it made itself. Without it a stream that is late once stays late: the kernel
             # keeps each answer until the one before is acknowledged, which a client does with its next message
             accepted.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            await self._loop.connect_accepted_socket(self._protocol, accepted, ssl=self._tls)
+            patience = HEAD_SECONDS if self._tls else None
+            await self._loop.connect_accepted_socket(self._protocol, accepted, ssl=self._tls, ssl_handshake_timeout=patience)
         except OSError:
             accepted.close()

@@ -3,6 +3,7 @@
 import asyncio
 import re
 import shutil
+import socket
 import ssl
 import subprocess
 
@@ -102,11 +103,11 @@ def test_streams_and_files_go_over_tls_where_there_is_a_certificate(serve, certi
 
     async def over_tls(running):
         events = []
-        async with connect(running.url.replace("ws:", "wss:"), ssl=trust, compression=None, proxy=None) as socket:
-            task = asyncio.create_task(receive(socket, events))
+        async with connect(running.url.replace("ws:", "wss:"), ssl=trust, compression=None, proxy=None) as connection:
+            task = asyncio.create_task(receive(connection, events))
             for message in chunks(encode(noise(0.5), "pcm_s16le")):
-                await socket.send(message)
-            await send(socket, END)
+                await connection.send(message)
+            await send(connection, END)
             return await task, events
 
     with serve(**settings, hsts_seconds=600) as running:
@@ -120,6 +121,13 @@ def test_streams_and_files_go_over_tls_where_there_is_a_certificate(serve, certi
     audio = b"".join(event for event in events if isinstance(event, bytes))
     np.testing.assert_allclose(decode(audio), expected, atol=1e-4)
     assert answer.headers["strict-transport-security"] == "max-age=600"
+
+
+def test_who_says_nothing_over_tls_is_cut_off_as_without(serve, certificate, monkeypatch):
+    monkeypatch.setattr("service.processes.acceptor.HEAD_SECONDS", 0.3)
+    settings = {"tls_certificate": certificate / "certificate.pem", "tls_key": certificate / "key.pem"}
+    with serve(**settings) as running, socket.create_connection(("127.0.0.1", running.port), timeout=20) as silent:
+        assert silent.recv(1) == b""
 
 
 @pytest.mark.parametrize(
