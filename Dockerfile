@@ -1,7 +1,7 @@
 # docker build -t quietwire .
 # docker run --rm -p 8000:8000 --read-only --tmpfs /tmp --cap-drop ALL --security-opt no-new-privileges quietwire
 #
-# Uploads over 1 MB are spooled to /tmp, the only place that must be writable. `docker stop` kills after 10 s, and streams
+# Uploads over 8 MiB, over 1 MiB in forms, are spooled to /tmp, the only place that must be writable. `docker stop` kills after 10 s, and streams
 # get 20 s to finish (QUIETWIRE_DRAIN_SECONDS): use `docker stop -t 25`, or run with `--stop-timeout 25`.
 
 FROM python:3.13-slim AS build
