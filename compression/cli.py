@@ -102,8 +102,9 @@ def train(
 ) -> None:
     """Train a network from clean speech and noise, or from noisy and clean pairs.
 
-    Ctrl-C saves; the same command goes on. The run's folder holds checkpoint.pt, best.pt and log.jsonl, and polished.pt
-    where the recipe has a [polish]. Where it has a [memory], that of a new run is taught first.
+    Ctrl-C and SIGTERM save; the same command goes on. The run's folder holds checkpoint.pt, written anew every ten minutes
+    and after a validation, best.pt and log.jsonl, and polished.pt where the recipe has a [polish]. Where it has a
+    [memory], that of a new run is taught first.
     """
     require_extra()
     import torch

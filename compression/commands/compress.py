@@ -59,7 +59,8 @@ def compress(
 ) -> None:
     """Make the variants `pruned`, `quantized` and `combined` of a trained network.
 
-    Ctrl-C saves; the same command goes on. The run's folder holds a folder for every stage, and a finished one is skipped.
+    Ctrl-C and SIGTERM save; the same command goes on. The run's folder holds a folder for every stage, and a finished one
+    is skipped.
     """
     require_extra()
     if unknown := set(only.split(",")) - set(MADE):

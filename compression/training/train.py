@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import dataclasses
 import json
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -18,13 +19,14 @@ from compression.losses.enhancement import DEFAULT_WEIGHTS, LossWeights, enhance
 from compression.training.checkpoint import load_checkpoint, save_checkpoint
 from compression.training.optimizer import Optimizers
 from compression.training.recipe import LOSS_ENTRIES, Recipe, TrainingSettings
-from compression.training.stopping import stop_on_sigint
+from compression.training.stopping import stop_on_signals
 from compression.training.stretches import Listener, stretched
 from compression.training.telling import Progress, say
 from models.fcn import Fcn
 from models.network import StreamingNetwork
 
 VALIDATION_SEED = 7
+SAVE_SECONDS = 600.0  # after which checkpoint.pt is written anew, however far the next validation is
 EXCERPT = 997  # samples from one that a checkpoint keeps to the next
 VALIDATION_DEFAULTS = {name: getattr(TrainingSettings(), name) for name in (*LOSS_ENTRIES, "validation_batches")}
 
@@ -155,7 +157,9 @@ class Trainer:
         return torch.cat([noisy, clean])[:, ::EXCERPT].cpu()
 
     def run(self, budget_seconds: float = float("inf")) -> bool:
-        """Train until the recipe's steps are done, the budget is spent or SIGINT comes; then save.
+        """Train until the recipe's steps are done, the budget is spent or SIGINT or SIGTERM comes; then save.
+
+        ``checkpoint.pt`` is also written at every validation and every ten minutes.
 
         Returns:
             Whether all is done and nobody asked to stop.
@@ -164,12 +168,17 @@ class Trainer:
             say(f"{self.folder} has had its {self.settings.steps} steps: only more of them would train it on")
         progress = Progress(self.settings, self.step)
         batches = self._batches()
-        with stop_on_sigint() as stopped:
+        saved = time.monotonic()
+        with stop_on_signals() as stopped:
             while self.step < self.settings.steps and not stopped() and progress.elapsed < budget_seconds:
                 loss = self._step(next(batches))
                 progress.show(self.step, loss, self.left_out)
                 if self.step % self.settings.validate_every == 0 or self.step == self.settings.steps:
                     self._validate(progress)
+                    saved = time.monotonic()
+                elif time.monotonic() - saved >= SAVE_SECONDS:
+                    save_checkpoint(self.folder / "checkpoint.pt", self.content())
+                    saved = time.monotonic()
             asked = stopped()
         save_checkpoint(self.folder / "checkpoint.pt", self.content())
         return self.step >= self.settings.steps and not asked

@@ -14,7 +14,7 @@ from compression.data.batches import Batch, Taught
 from compression.data.mixing import MixingSettings
 from compression.errors import CheckpointError
 from compression.losses.residual import Residual
-from compression.training import telling
+from compression.training import telling, train
 from compression.training.checkpoint import (
     compact,
     load_checkpoint,
@@ -24,6 +24,7 @@ from compression.training.checkpoint import (
     training_facts,
 )
 from compression.training.recipe import Recipe, TrainingSettings
+from compression.training.stopping import SIGNALS
 from compression.training.train import Trainer, learning_rate, validate
 
 CPU = torch.device("cpu")
@@ -52,12 +53,12 @@ def batches(seed: int, index: int) -> tuple[torch.Tensor, torch.Tensor]:
     return clean + 0.1 * torch.randn(2, 4000, generator=generator), clean
 
 
-def interrupted(after: int) -> Callable[[int, int], tuple[torch.Tensor, torch.Tensor]]:
-    """Batches that come with Ctrl-C at one index."""
+def interrupted(after: int, signum: signal.Signals = signal.SIGINT) -> Callable[[int, int], tuple[torch.Tensor, torch.Tensor]]:
+    """Batches that come with Ctrl-C, or another signal, at one index."""
 
     def draw(seed: int, index: int) -> tuple[torch.Tensor, torch.Tensor]:
         if index == after - 1:
-            signal.raise_signal(signal.SIGINT)
+            signal.raise_signal(signum)
         return batches(seed, index)
 
     return draw
@@ -81,15 +82,27 @@ def test_a_run_can_be_repeated(tmp_path: Path) -> None:
     assert_equal(trained(tmp_path / "a"), trained(tmp_path / "b"))
 
 
-def test_ctrl_c_saves_and_the_resumed_run_ends_like_an_uninterrupted_one(tmp_path: Path) -> None:
+@pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_saves_and_the_resumed_run_ends_like_an_uninterrupted_one(tmp_path: Path, signum: signal.Signals) -> None:
     whole = trained(tmp_path / "whole")
-    handler = signal.getsignal(signal.SIGINT)
-    stopped = trained(tmp_path / "cut", draw=interrupted(3))
-    assert signal.getsignal(signal.SIGINT) is handler
+    handlers = [signal.getsignal(number) for number in SIGNALS]
+    stopped = trained(tmp_path / "cut", draw=interrupted(3, signum))
+    assert [signal.getsignal(number) for number in SIGNALS] == handlers
     assert stopped.step == load_checkpoint(tmp_path / "cut/checkpoint.pt")["step"] == 3
     resumed = trained(tmp_path / "cut")
     assert (resumed.step, resumed.hours) == (whole.step, whole.hours)
     assert_equal(whole, resumed)
+
+
+def test_a_run_is_kept_between_validations_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def failing(seed: int, index: int) -> Batch:
+        return batches(seed, index if index < 3 else 1 // 0)
+
+    monkeypatch.setattr(train, "SAVE_SECONDS", 0.0)
+    with pytest.raises(ZeroDivisionError):
+        trained(tmp_path, draw=failing)
+    assert load_checkpoint(tmp_path / "checkpoint.pt")["step"] == 3
+    assert_equal(trained(tmp_path), trained(tmp_path.with_name("whole")))
 
 
 def test_batches_made_ahead_by_other_processes_are_the_same(tmp_path: Path) -> None:
@@ -99,14 +112,15 @@ def test_batches_made_ahead_by_other_processes_are_the_same(tmp_path: Path) -> N
     assert_equal(*trainers)
 
 
-def test_ctrl_c_in_the_terminal_leaves_the_processes_that_mix_to_the_one_that_trains(tmp_path: Path) -> None:
-    """A terminal sends the signal to all processes of the group."""
+@pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_to_all_leaves_the_processes_that_mix_to_the_one_that_trains(tmp_path: Path, signum: signal.Signals) -> None:
+    """A terminal sends Ctrl-C to all processes of the group, and systemd SIGTERM to all of the unit."""
     parent = os.getpid()
 
     def draw(seed: int, index: int) -> Batch:
         if index == 3:
-            os.kill(os.getpid(), signal.SIGINT)
-            os.kill(parent, signal.SIGINT)
+            os.kill(os.getpid(), signum)
+            os.kill(parent, signum)
         return batches(seed, index)
 
     trainer = Trainer(recipe(steps=100), draw, batches, tmp_path, CPU, mixers=1)
