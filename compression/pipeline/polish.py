@@ -21,7 +21,8 @@ from compression.training.checkpoint import load_checkpoint, load_network, save_
 from compression.training.optimizer import Optimizers
 from compression.training.recipe import Recipe, TrainingSettings
 from compression.training.telling import say
-from compression.training.train import Trainer, validate
+from compression.training.train import Trainer
+from compression.training.validation import validate
 from models.network import StreamingNetwork
 
 

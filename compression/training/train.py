@@ -15,19 +15,18 @@ from torch import Tensor, nn
 
 from compression.data.batches import Aimed, Batch, Batches, series
 from compression.errors import CheckpointError
-from compression.losses.enhancement import DEFAULT_WEIGHTS, LossWeights, enhancement_loss, si_sdr
+from compression.losses.enhancement import enhancement_loss
 from compression.training.checkpoint import load_checkpoint, save_checkpoint
 from compression.training.optimizer import Optimizers
 from compression.training.recipe import LOSS_ENTRIES, Recipe, TrainingSettings
 from compression.training.stopping import stop_on_signals
 from compression.training.stretches import Listener, stretched
 from compression.training.telling import Progress, say
+from compression.training.validation import alike, excerpt, validate
 from models.fcn import Fcn
 from models.network import StreamingNetwork
 
-VALIDATION_SEED = 7
 SAVE_SECONDS = 600.0  # after which checkpoint.pt is written anew, however far the next validation is
-EXCERPT = 997  # samples from one that a checkpoint keeps to the next
 VALIDATION_DEFAULTS = {name: getattr(TrainingSettings(), name) for name in (*LOSS_ENTRIES, "validation_batches")}
 
 
@@ -36,24 +35,6 @@ def learning_rate(settings: TrainingSettings, step: int) -> float:
     rise = min(1.0, (step + 1) / max(1, settings.warmup))
     fall = min(1.0, (settings.steps - step) / max(1, settings.cooldown))
     return settings.learning_rate * min(rise, fall)
-
-
-def validate(
-    network: StreamingNetwork, batches: Batches, count: int, weights: LossWeights = DEFAULT_WEIGHTS
-) -> dict[str, float]:
-    """Mean loss, SI-SDR and SI-SDR improvement in dB over fixed mixtures ``(noisy, clean)`` or ``(noisy, clean, wanted)``."""
-    losses, ratios, gains = [], [], []
-    network.eval()
-    with torch.no_grad():
-        for index in range(count):
-            noisy, clean, *wanted = batches(VALIDATION_SEED, index)
-            estimate = network(noisy)
-            losses.append(enhancement_loss(estimate, noisy, clean, weights, *wanted))
-            audible = clean.square().mean(1) > 1e-10
-            ratios.append(si_sdr(estimate, clean)[audible])
-            gains.append((si_sdr(estimate, clean) - si_sdr(noisy, clean))[audible])
-    mean = torch.stack(losses).mean().item()
-    return {"loss": mean, "si_sdr": torch.cat(ratios).mean().item(), "si_sdr_gain": torch.cat(gains).mean().item()}
 
 
 class Trainer:
@@ -133,7 +114,7 @@ class Trainer:
         if former != {name: getattr(self.settings, name) for name in VALIDATION_DEFAULTS}:
             self.best = float("inf")  # of another loss, or over more or fewer mixtures: it says nothing about this one
         self.heard = content.get("heard")
-        if self.heard is not None and not _alike(self.heard, self._excerpt()):
+        if self.heard is not None and not alike(self.heard, excerpt(self.valid)):
             self.best, self.heard = float("inf"), None  # over other recordings
 
     def content(self) -> dict[str, Any]:
@@ -150,11 +131,6 @@ class Trainer:
             "best": self.best,
             "heard": self.heard,
         }
-
-    def _excerpt(self) -> Tensor:
-        """A few samples of the first validation mixtures, of which others have others."""
-        noisy, clean, *_ = self.valid(VALIDATION_SEED, 0)
-        return torch.cat([noisy, clean])[:, ::EXCERPT].cpu()
 
     def run(self, budget_seconds: float = float("inf")) -> bool:
         """Train until the recipe's steps are done, the budget is spent or SIGINT or SIGTERM comes; then save.
@@ -233,7 +209,7 @@ class Trainer:
         scores = validate(self.average, self.valid, self.settings.validation_batches, self.settings.loss_weights)
         improved = scores["loss"] < self.best
         self.best = min(self.best, scores["loss"])
-        self.heard = self._excerpt() if self.heard is None else self.heard
+        self.heard = excerpt(self.valid) if self.heard is None else self.heard
         rates = {"train_loss": progress.mean_loss(), "learning_rate": learning_rate(self.settings, self.step)}
         row = {"step": self.step, "hours": self.hours, "left_out": self.left_out, **rates, **scores}
         content = self.content()
@@ -251,8 +227,3 @@ class Trainer:
                 log.write(json.dumps(row) + "\n")
         except OSError as error:
             raise CheckpointError(f"{path} cannot be written ({error.strerror}): make room or use another --run") from error
-
-
-def _alike(one: Tensor, other: Tensor) -> bool:
-    """Whether excerpts are of the same mixtures, which other machines round otherwise."""
-    return one.shape == other.shape and torch.allclose(one, other, atol=1e-3)

@@ -25,7 +25,8 @@ from compression.training.checkpoint import (
 )
 from compression.training.recipe import Recipe, TrainingSettings
 from compression.training.stopping import SIGNALS
-from compression.training.train import Trainer, learning_rate, validate
+from compression.training.train import Trainer, learning_rate
+from compression.training.validation import validate
 
 CPU = torch.device("cpu")
 SMALL = {"family": "crn", "channels": 4, "subband_channels": 4, "subband_units": [4], "fullband_units": [4], "depth": 1}
