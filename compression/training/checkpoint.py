@@ -152,6 +152,8 @@ def training_facts(path: Path) -> dict[str, Any]:
     content = load_checkpoint(path)
     facts = {"network": content["network"], "settings": content["settings"], "steps": content["step"]}
     facts |= {"hours_of_mixtures": round(content["hours"], 1)}
+    if content.get("teacher") is not None:
+        facts["teacher"] = content["teacher"]
     validation = validation_figures(path, content)
     return facts if validation is None else facts | {"validation": validation}
 

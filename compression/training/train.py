@@ -49,6 +49,7 @@ class Trainer:
         initial: Checkpoint to begin with when the folder has none: weights, optimiser and hours; steps count from 0.
         network: Begin with this one, of the recipe's widths, rather than with random weights.
         mixers: Processes that make batches ahead.
+        teacher: Fingerprint of the network whose examples are in ``train``, to be kept; None for none.
 
     Raises:
         CheckpointError: The checkpoint to go on from is damaged, or of another network than the recipe's, or nothing can be
@@ -65,8 +66,10 @@ class Trainer:
         initial: Path | None = None,
         network: StreamingNetwork | None = None,
         mixers: int = 0,
+        teacher: str | None = None,
     ) -> None:
         self.settings, self.folder, self.device, self.mixers = recipe.training, folder, device, mixers
+        self.teacher = teacher
         self.valid, self.train = Aimed(valid, self.settings.kept), Aimed(train, self.settings.kept)
         torch.manual_seed(self.settings.seed)
         self.hyperparameters = recipe.network
@@ -87,14 +90,14 @@ class Trainer:
             raise CheckpointError(f"{folder} cannot be made ({error.strerror}): use another --run") from error
         newest = folder / "checkpoint.pt"
         if newest.exists():
-            self._restore(newest)
+            self._take_teacher(self._restore(newest))
             if initial is not None:
                 say(f"{folder} has a run, which goes on; {initial} is left aside: name another --run to begin with it")
         elif initial is not None:
             self._restore(initial)
             self.step, self.best, self.listen.state = 0, float("inf"), None  # a run of its own
 
-    def _restore(self, path: Path) -> None:
+    def _restore(self, path: Path) -> dict[str, Any]:
         content = load_checkpoint(path)
         try:
             self._load(content)
@@ -102,6 +105,17 @@ class Trainer:
             raise CheckpointError(f"{path} is of another network than the recipe's: use its recipe or another --run") from error
         except (AttributeError, IndexError, KeyError, TypeError) as error:
             raise CheckpointError(f"{path} is damaged: restore it or use another --run") from error
+        return content
+
+    def _take_teacher(self, content: dict[str, Any]) -> None:
+        """Tell that a run goes on with another teacher; one that has had its steps keeps its own."""
+        former = content.get("teacher", self.teacher)  # nobody wrote it down before
+        if self.step >= self.settings.steps:
+            self.teacher = former
+        elif former != self.teacher:
+            before = "no teacher" if former is None else "another teacher"
+            now = "without one" if self.teacher is None else "with this one"
+            say(f"{self.folder} has a run that was taught by {before} and goes on {now}: name another --run to begin anew")
 
     def _load(self, content: dict[str, Any]) -> None:
         self.average.load_state_dict(content["average"])
@@ -130,6 +144,7 @@ class Trainer:
             "hours": self.hours,
             "best": self.best,
             "heard": self.heard,
+            "teacher": self.teacher,
         }
 
     def run(self, budget_seconds: float = float("inf")) -> bool:

@@ -158,6 +158,28 @@ def test_a_teacher_keeps_what_its_last_training_made_it_keep(settings: dict[str,
     assert trained_residual({"settings": settings}) == residual
 
 
+def test_a_run_that_goes_on_with_another_teacher_says_so(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    def opened(teacher: str | None, steps: int = STEPS) -> str:
+        capsys.readouterr()
+        trainer = Trainer(recipe(steps=steps), batches, batches, tmp_path, CPU, teacher=teacher)
+        trainer.run()
+        assert load_checkpoint(tmp_path / "checkpoint.pt")["teacher"] == trainer.teacher
+        assert training_facts(tmp_path / "checkpoint.pt").get("teacher") == trainer.teacher
+        return capsys.readouterr().err
+
+    assert "was taught by" not in opened(None)
+    assert "was taught by no teacher and goes on with this one: name another --run" in opened("first", STEPS + 1)
+    assert "was taught by" not in opened("first", STEPS + 2)
+    assert "was taught by another teacher and goes on with this one" in opened("second", STEPS + 3)
+    assert "was taught by" not in opened("third", STEPS + 3)  # it has had its steps
+    assert load_checkpoint(tmp_path / "checkpoint.pt")["teacher"] == "second"
+    assert "was taught by another teacher and goes on without one" in opened(None, STEPS + 4)
+    former = load_checkpoint(tmp_path / "checkpoint.pt")
+    del former["teacher"]
+    save_checkpoint(tmp_path / "checkpoint.pt", former)
+    assert "was taught by" not in opened("first", STEPS + 5)  # nobody knows
+
+
 def test_the_log_has_a_row_a_validation_and_one_at_the_end(tmp_path: Path) -> None:
     trained(tmp_path)
     rows = [json.loads(line) for line in (tmp_path / "log.jsonl").read_text().splitlines()]
