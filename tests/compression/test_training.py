@@ -19,6 +19,7 @@ from compression.training.checkpoint import (
     compact,
     load_checkpoint,
     load_network,
+    mean,
     save_checkpoint,
     trained_residual,
     training_facts,
@@ -190,6 +191,16 @@ def test_the_log_has_a_row_a_validation_and_one_at_the_end(tmp_path: Path) -> No
     facts = training_facts(tmp_path / "best.pt")
     assert facts["validation"]["loss"] == pytest.approx(best["best"], abs=1e-5)
     assert facts["settings"]["steps"] == STEPS
+
+
+def test_a_mean_of_two_networks_has_no_figures_of_one_of_them(tmp_path: Path) -> None:
+    trained(tmp_path / "a")
+    trained(tmp_path / "b", recipe(seed=2))
+    one, other = (load_checkpoint(tmp_path / name / "checkpoint.pt") for name in ("a", "b"))
+    save_checkpoint(tmp_path / "a/mean.pt", compact(mean(one, other, 0.5)))
+    assert "validation" in training_facts(tmp_path / "a/checkpoint.pt")
+    assert "validation" not in training_facts(tmp_path / "a/mean.pt")
+    assert load_checkpoint(tmp_path / "a/mean.pt")["best"] == float("inf")
 
 
 def test_training_learns(tmp_path: Path) -> None:
