@@ -162,6 +162,19 @@ def training_facts(path: Path) -> dict[str, Any]:
     return facts if validation is None else facts | {"validation": validation}
 
 
+def log_row(path: Path, row: dict[str, float]) -> None:
+    """Append a validation to a run's ``log.jsonl``.
+
+    Raises:
+        CheckpointError: It cannot be written.
+    """
+    try:
+        with path.open("a") as log:
+            log.write(json.dumps(row) + "\n")
+    except OSError as error:
+        raise CheckpointError(f"{path} cannot be written ({error.strerror}): make room or use another --run") from error
+
+
 def validation_figures(path: Path, content: dict[str, Any]) -> dict[str, float] | None:
     """How the averaged network of a checkpoint validated, from the ``log.jsonl`` beside it; None where that does not say."""
     if content.get("mean"):

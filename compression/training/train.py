@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import dataclasses
-import json
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,7 +15,7 @@ from torch import Tensor, nn
 from compression.data.batches import Aimed, Batch, Batches, series
 from compression.errors import CheckpointError
 from compression.losses.enhancement import enhancement_loss
-from compression.training.checkpoint import load_checkpoint, save_checkpoint
+from compression.training.checkpoint import load_checkpoint, log_row, save_checkpoint
 from compression.training.optimizer import Optimizers
 from compression.training.recipe import LOSS_ENTRIES, Recipe, TrainingSettings
 from compression.training.stopping import stop_on_signals
@@ -154,6 +153,9 @@ class Trainer:
 
         Returns:
             Whether all is done and nobody asked to stop.
+
+        Raises:
+            CheckpointError: The training has diverged, or nothing can be written into the folder.
         """
         if self.step >= self.settings.steps:
             say(f"{self.folder} has had its {self.settings.steps} steps: only more of them would train it on")
@@ -168,10 +170,10 @@ class Trainer:
                     self._validate(progress)
                     saved = time.monotonic()
                 elif time.monotonic() - saved >= SAVE_SECONDS:
-                    save_checkpoint(self.folder / "checkpoint.pt", self.content())
+                    self._save("checkpoint.pt")
                     saved = time.monotonic()
             asked = stopped()
-        save_checkpoint(self.folder / "checkpoint.pt", self.content())
+        self._save("checkpoint.pt")
         return self.step >= self.settings.steps and not asked
 
     def _batches(self) -> Iterator[Batch]:
@@ -227,18 +229,19 @@ class Trainer:
         self.heard = excerpt(self.valid) if self.heard is None else self.heard
         rates = {"train_loss": progress.mean_loss(), "learning_rate": learning_rate(self.settings, self.step)}
         row = {"step": self.step, "hours": self.hours, "left_out": self.left_out, **rates, **scores}
-        content = self.content()
-        save_checkpoint(self.folder / "checkpoint.pt", content)
-        if improved:
-            save_checkpoint(self.folder / "best.pt", content)
-        self._log({key: round(value, 6) for key, value in row.items()})
+        self._save("checkpoint.pt", *["best.pt"] * improved)
+        log_row(self.folder / "log.jsonl", {key: round(value, 6) for key, value in row.items()})
         text = f"validation: loss {scores['loss']:.3f}, SI-SDR {scores['si_sdr']:.2f} dB ({scores['si_sdr_gain']:+.2f})"
         say(f"step {self.step}: {text}{', best so far' if improved else ''}")
 
-    def _log(self, row: dict[str, float]) -> None:
-        path = self.folder / "log.jsonl"
-        try:
-            with path.open("a") as log:
-                log.write(json.dumps(row) + "\n")
-        except OSError as error:
-            raise CheckpointError(f"{path} cannot be written ({error.strerror}): make room or use another --run") from error
+    def _save(self, *names: str) -> None:
+        """Write checkpoints of what is there now; a network that nothing can be made of leaves the former ones."""
+        for network in (self.network, self.average):
+            if not all(torch.isfinite(value).all() for value in network.state_dict().values()):
+                newest = self.folder / "checkpoint.pt"
+                raise CheckpointError(
+                    f"the training has diverged before step {self.step}: {newest} is as it was before; lower learning_rate"
+                )
+        content = self.content()
+        for name in names:
+            save_checkpoint(self.folder / name, content)

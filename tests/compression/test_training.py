@@ -341,6 +341,28 @@ def test_statistics_of_a_trained_network_can_stay_from_the_first_step(tmp_path: 
         assert torch.equal(value, before[name]), name
 
 
+@pytest.mark.parametrize("saved", ["at a validation", "after a time", "at a signal"])
+def test_a_training_that_has_diverged_ends_and_leaves_the_former_checkpoint(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, saved: str
+) -> None:
+    def diverging(seed: int, index: int) -> Batch:
+        noisy, clean = batches(seed, index)
+        if seed == 1 and index == 3 and saved == "at a signal":
+            signal.raise_signal(signal.SIGTERM)
+        return (noisy * float("inf") if seed == 1 and index == 3 else noisy), clean
+
+    trained(tmp_path, draw=interrupted(3))
+    former = (tmp_path / "checkpoint.pt").read_bytes()
+    monkeypatch.setattr(train, "SAVE_SECONDS", 0.0 if saved == "after a time" else 600.0)
+    with pytest.raises(
+        CheckpointError, match=r"diverged before step 4: .*checkpoint\.pt is as it was before; lower learning_rate"
+    ):
+        trained(tmp_path, recipe(validate_every=4 if saved == "at a validation" else 100), draw=diverging)
+    assert (tmp_path / "checkpoint.pt").read_bytes() == former
+    assert {path.name for path in tmp_path.iterdir()} == {"checkpoint.pt"}
+    trained(tmp_path)
+
+
 def test_a_step_that_would_destroy_the_weights_is_left_out_and_told(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
