@@ -17,7 +17,7 @@ from compression.errors import CheckpointError
 from compression.losses.residual import NONE, Residual
 from compression.training.recipe import build_network
 from models.network import StreamingNetwork
-from models.replacing import replacing
+from quietwire.replacing import replacing
 
 Array = npt.NDArray[np.float32]
 ENTRIES = {"network", "settings", "weights", "average", "optimizer", "step", "hours", "best"}
