@@ -18,12 +18,14 @@ import typer
 from compression.commands.compress import compress
 from compression.commands.conditions import conditions
 from compression.commands.options import (
+    OUT_ZOO,
     PROCESSORS,
     CacheOption,
     LicenceOption,
     MinutesOption,
     MixersOption,
     NoiseOption,
+    OutZooOption,
     PairsOption,
     RoomsOption,
     RunOption,
@@ -157,7 +159,7 @@ def export(
     source: Annotated[
         Path, typer.Argument(metavar="CHECKPOINT", help="Made by `quietwire train`, such as runs/crn/polished.pt.")
     ],
-    zoo: ZooOption = SHIPPED,
+    zoo: OutZooOption = OUT_ZOO,
     licence: LicenceOption = None,
 ) -> None:
     """Write a checkpoint's averaged network as the variant `original`, checked against torch."""

@@ -13,7 +13,7 @@ ROOT = Path(__file__).parents[1]
     ("command", "texts"),
     [
         ("train", ["where the recipe has a [polish]. Where it has a [memory],", "[default: runs/SETTINGS]"]),
-        ("compress", ["[default: runs/SETTINGS]", "[default: as in the card of the same, or none]"]),
+        ("compress", ["[default: runs/SETTINGS]", "[default: as in the card of the same, or none]", "[default: zoo]"]),
         ("checkpoint", ["[default: 0.5]"]),
         ("evaluate", ["[default: the folder's name]"]),
     ],

@@ -56,6 +56,8 @@ LicenceOption = Annotated[
     ),
 ]
 ZooOption = Annotated[Path, typer.Option(help="Folder of the variants.")]
+OutZooOption = Annotated[Path, typer.Option(help="Folder to write the variants into, for the --zoo of other commands.")]
+OUT_ZOO = Path("zoo")  # not the shipped one, whose networks would be lost
 
 
 def require_extra() -> None:

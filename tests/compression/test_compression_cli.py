@@ -19,7 +19,7 @@ from compression.export.variant import export
 from compression.pipeline.stage_record import fingerprint
 from compression.training.checkpoint import load_checkpoint, load_network, training_facts
 from models.card import load_card
-from models.zoo import ZooError
+from models.zoo import SHIPPED, ZooError
 
 from .untrained import checkpoint
 
@@ -187,6 +187,16 @@ def test_an_original_exported_beside_variants_of_another_says_so(tmp_path: Path)
     assert "another original" not in succeed("export", sources[0], "--zoo", zoo)
     assert load_card(zoo / "fcn/original.json").licence == "mine"
     assert f"fcn/pruned in {zoo}: made of another original" in call("export", sources[1], "--zoo", zoo).stderr
+
+
+def test_a_network_is_exported_into_the_current_folder_and_the_shipped_ones_stay(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source, shipped = checkpoint(tmp_path, "fcn"), (SHIPPED / "fcn/original.onnx").read_bytes()
+    monkeypatch.chdir(tmp_path)
+    assert succeed("export", source).startswith("zoo/fcn/original.onnx: ")
+    assert (tmp_path / "zoo/fcn/original.onnx").is_file()
+    assert (SHIPPED / "fcn/original.onnx").read_bytes() == shipped
 
 
 def test_two_checkpoints_of_the_same_widths_have_a_mean(tmp_path: Path) -> None:
