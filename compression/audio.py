@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -17,17 +19,30 @@ AUDIBLE = 0.01  # a frame with so much of the mean power, or more, is speech
 
 
 def find_audio(folder: Path) -> list[Path]:
-    """Audio files anywhere below a folder, in a fixed order.
+    """Audio files anywhere below a folder, also behind symbolic links, in a fixed order.
 
     Raises:
         CorpusError: There is no such folder, or no audio in it.
     """
     if not folder.is_dir():
         raise CorpusError(f"{folder} is not a folder: name a folder of {', '.join(SUFFIXES)} files")
-    files = sorted(path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES)
+    files = sorted(path for path in _files(folder) if path.suffix.lower() in SUFFIXES)
     if not files:
         raise CorpusError(f"no audio below {folder}: it must hold {', '.join(SUFFIXES)} files")
     return files
+
+
+def _files(folder: Path) -> Iterator[Path]:
+    """All files below a folder, each real folder once: links may lead back, or twice to the same place."""
+    seen = {folder.resolve()}
+    for place, folders, names in os.walk(folder, followlinks=True):
+        real = {name: Path(place, name).resolve() for name in sorted(folders)}
+        folders.clear()
+        for name, target in real.items():
+            if target not in seen:
+                seen.add(target)
+                folders.append(name)
+        yield from (Path(place, name) for name in names)
 
 
 def read_mono(path: Path) -> npt.NDArray[np.float32]:

@@ -18,12 +18,14 @@ import typer
 from compression.commands.compress import compress
 from compression.commands.conditions import conditions
 from compression.commands.options import (
+    OUT_ZOO,
     PROCESSORS,
     CacheOption,
     LicenceOption,
     MinutesOption,
     MixersOption,
     NoiseOption,
+    OutZooOption,
     PairsOption,
     RoomsOption,
     RunOption,
@@ -37,6 +39,7 @@ from compression.commands.options import (
     progress_bar,
     require_extra,
     system_path,
+    torch_device,
 )
 from compression.commands.report import report
 from compression.commands.sweep import sweep
@@ -53,8 +56,6 @@ from models.card import CardError, load_card
 from models.zoo import SHIPPED, ZooError
 
 if TYPE_CHECKING:
-    import torch
-
     from compression.data.batches import Batches
     from compression.training.recipe import TrainingSettings
 
@@ -102,8 +103,9 @@ def train(
 ) -> None:
     """Train a network from clean speech and noise, or from noisy and clean pairs.
 
-    Ctrl-C saves; the same command goes on. The run's folder holds checkpoint.pt, best.pt and log.jsonl, and polished.pt
-    where the recipe has a [polish]. Where it has a [memory], that of a new run is taught first.
+    Ctrl-C and SIGTERM save; the same command goes on. The run's folder holds checkpoint.pt, written anew every ten minutes
+    and after a validation, best.pt and log.jsonl, and polished.pt where the recipe has a [polish]. Where it has a
+    [memory], that of a new run is taught first.
     """
     require_extra()
     import torch
@@ -112,13 +114,14 @@ def train(
     from compression.data.sources import Sources, mixer, open_recordings, tell_unused
     from compression.losses.residual import NONE
     from compression.pipeline.polish import polish
+    from compression.pipeline.stage_record import fingerprint
     from compression.training.checkpoint import load_teacher
     from compression.training.memory_lesson import teach_memory
     from compression.training.recipe import load_recipe
     from compression.training.train import Trainer
 
     torch.set_num_threads(threads)
-    where = _device(device)
+    where = torch_device(device)
     if mixers and where.type != "cpu":
         raise typer.BadParameter(f"on {device} mixtures are made by the device: leave it 0", param_hint="--mixers")
     settings = load_recipe(recipe, taught=teacher is not None)
@@ -137,7 +140,8 @@ def train(
         return Taught(mixtures, mentor, numbers.bfloat16, numbers.kept, kept), valid
 
     folder, deadline = run or Path("runs") / recipe.stem, math.inf if minutes is None else time.monotonic() + 60 * minutes
-    trainer = Trainer(settings, *batches(settings.training), folder, where, resume_from, mixers=mixers)
+    known = None if mentor is None else fingerprint(mentor)
+    trainer = Trainer(settings, *batches(settings.training), folder, where, resume_from, mixers=mixers, teacher=known)
     if trainer.step < settings.training.steps:
         (folder / "polished.pt").unlink(missing_ok=True)  # of the network as it was before
     if settings.memory is not None and trainer.step == 0:
@@ -155,7 +159,7 @@ def export(
     source: Annotated[
         Path, typer.Argument(metavar="CHECKPOINT", help="Made by `quietwire train`, such as runs/crn/polished.pt.")
     ],
-    zoo: ZooOption = SHIPPED,
+    zoo: OutZooOption = OUT_ZOO,
     licence: LicenceOption = None,
 ) -> None:
     """Write a checkpoint's averaged network as the variant `original`, checked against torch."""
@@ -238,14 +242,3 @@ def picture(
     from compression.evaluation.picture import spectrograms
 
     spectrograms([noisy, enhanced], ["noisy", "enhanced"], target)
-
-
-def _device(name: str) -> torch.device:
-    import torch
-
-    try:
-        device = torch.device(name)
-        torch.zeros(1, device=device)
-    except (AssertionError, NotImplementedError, RuntimeError) as error:
-        raise typer.BadParameter(f"torch cannot use the device {name!r} here: use cpu") from error
-    return device

@@ -100,7 +100,7 @@ def load_variant(path: Path, threads: int = 1) -> Variant:
         ZooError: The file or card is missing or damaged, they do not belong together, or the network does not do
             what its metadata says.
     """
-    remedy = "restore the file from the release or export it again with `quietwire export`"
+    remedy = f"restore the file from the release or export it again with `quietwire export --zoo {path.parent.parent}`"
     try:
         card = load_card(path.with_suffix(".json"))
         content = path.read_bytes()

@@ -18,6 +18,8 @@ app = typer.Typer(
     help="Streaming real-time speech denoising: serve, enhance, train, compress and load-test.",
     no_args_is_help=True,
     add_completion=False,
+    rich_markup_mode=None,  # or what stands in square brackets would be taken for markup
+    context_settings={"max_content_width": 120},
     pretty_exceptions_enable=False,
 )
 service.cli.register(app)

@@ -15,8 +15,8 @@ from rich.table import Table
 
 from models.card import Family, VariantName
 from models.machine import processors
-from models.replacing import replacing
 from models.zoo import SHIPPED, Variant, ZooError, load_variant, load_zoo, preferred_variant
+from quietwire.replacing import replacing
 from service.commands.options import ZooOption, progress_bar
 from service.commands.tables import print_table
 from service.errors import ServiceError

@@ -10,7 +10,7 @@ import pytest
 ROOT = Path(__file__).parents[1]
 
 
-@pytest.mark.parametrize("first", ["models.zoo", "quietwire, compression.export.variant"])
+@pytest.mark.parametrize("first", ["models.zoo", "quietwire, onnxruntime", "quietwire, compression.export.variant"])
 def test_onnx_runtime_makes_itself_no_identifier_to_send(tmp_path, small_zoo, first):
     """Its telemetry begins with one that it keeps in the home folder."""
     code = f"import {first}; from models.zoo import Path, load_zoo; print(*load_zoo(Path({str(small_zoo)!r})).names)"

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from compression.commands.options import (
+    OUT_ZOO,
     PROCESSORS,
     CacheOption,
     FromOption,
@@ -15,6 +16,7 @@ from compression.commands.options import (
     MinutesOption,
     MixersOption,
     NoiseOption,
+    OutZooOption,
     PairsOption,
     RoomsOption,
     RunOption,
@@ -24,11 +26,9 @@ from compression.commands.options import (
     ValidPairsOption,
     ValidShareOption,
     ValidSpeechOption,
-    ZooOption,
     require_extra,
 )
 from models.card import VARIANTS
-from models.zoo import SHIPPED
 
 MADE = VARIANTS[1:]
 
@@ -54,12 +54,13 @@ def compress(
     threads: ThreadsOption = PROCESSORS,
     mixers: MixersOption = 0,
     cache: CacheOption = None,
-    zoo: ZooOption = SHIPPED,
+    zoo: OutZooOption = OUT_ZOO,
     licence: LicenceOption = None,
 ) -> None:
     """Make the variants `pruned`, `quantized` and `combined` of a trained network.
 
-    Ctrl-C saves; the same command goes on. The run's folder holds a folder for every stage, and a finished one is skipped.
+    Ctrl-C and SIGTERM save; the same command goes on. The run's folder holds a folder for every stage, and a finished one
+    is skipped.
     """
     require_extra()
     if unknown := set(only.split(",")) - set(MADE):

@@ -6,7 +6,7 @@ import contextlib
 import importlib.util
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich import progress
@@ -15,6 +15,9 @@ from rich.console import Console
 from compression.errors import EvaluationError, ExtraMissingError
 from models.card import FAMILIES, VARIANTS
 from models.machine import processors
+
+if TYPE_CHECKING:
+    import torch
 
 PACKAGES = ("torch", "onnx", "pesq", "pystoi", "matplotlib")
 PROCESSORS = processors()
@@ -53,6 +56,8 @@ LicenceOption = Annotated[
     ),
 ]
 ZooOption = Annotated[Path, typer.Option(help="Folder of the variants.")]
+OutZooOption = Annotated[Path, typer.Option(help="Folder to write the variants into, for the --zoo of other commands.")]
+OUT_ZOO = Path("zoo")  # not the shipped one, whose networks would be lost
 
 
 def require_extra() -> None:
@@ -86,3 +91,19 @@ def system_path(system: str, zoo: Path) -> Path:
     if not Path(system).suffix and not Path(system).exists():
         raise EvaluationError(f"{system} is neither a variant nor a file: use one of {', '.join(names)}, or a path")
     return Path(system)
+
+
+def torch_device(name: str) -> torch.device:
+    """The device that a user names.
+
+    Raises:
+        typer.BadParameter: torch cannot use it.
+    """
+    import torch
+
+    try:
+        device = torch.device(name)
+        torch.zeros(1, device=device)
+    except (AssertionError, NotImplementedError, RuntimeError) as error:
+        raise typer.BadParameter(f"torch cannot use the device {name!r} here: use cpu") from error
+    return device

@@ -47,8 +47,8 @@ def sweep(
 ) -> None:
     """Make many variants of a trained network, from gently to harshly compressed, to see what each saving costs.
 
-    Centroids alone, whole units removed and, for fcn, the paper's kernel pruning with and without centroids. Ctrl-C saves;
-    the same command goes on, and points that are in the folder already are skipped.
+    Centroids alone, whole units removed and, for fcn, the paper's kernel pruning with and without centroids. Ctrl-C and
+    SIGTERM save; the same command goes on, and points that are in the folder already are skipped.
     """
     require_extra()
     import torch

@@ -85,13 +85,14 @@ def series(batches: Batches, seed: int, indices: range, processes: int) -> Itera
         batch_size=None,
         sampler=indices,
         num_workers=processes,
-        worker_init_fn=_ignore_ctrl_c,
+        worker_init_fn=_ignore_signals,
         generator=torch.Generator(),  # or the start of an iteration would draw from the global one
         multiprocessing_context="fork" if processes else None,  # the recordings are shared, not copied
     )
     return iter(made)
 
 
-def _ignore_ctrl_c(worker: int) -> None:
-    """It is for the process that trains, which ends the others when it has saved."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+def _ignore_signals(worker: int) -> None:
+    """They are for the process that trains, which ends the others when it has saved."""
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)

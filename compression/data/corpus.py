@@ -18,7 +18,7 @@ from torch import Tensor
 
 from compression.audio import SAMPLE_RATE, find_audio, read_mono
 from compression.errors import CorpusError
-from models.replacing import replacing
+from quietwire.replacing import replacing
 
 
 def _read_int16(path: Path) -> npt.NDArray[np.int16]:

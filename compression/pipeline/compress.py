@@ -50,7 +50,9 @@ def prepare_original(network: StreamingNetwork, training: dict[str, Any], zoo: P
     except Exception:  # protobuf's own kinds
         same = False
     if not same:
-        raise CompressionError(f"{path} is not of this checkpoint: write it with `quietwire export` or use another --zoo")
+        raise CompressionError(
+            f"{path} is not of this checkpoint: write it with `quietwire export --zoo {zoo}` or use another --zoo"
+        )
     return len(content)
 
 

@@ -21,7 +21,8 @@ from compression.training.checkpoint import load_checkpoint, load_network, save_
 from compression.training.optimizer import Optimizers
 from compression.training.recipe import Recipe, TrainingSettings
 from compression.training.telling import say
-from compression.training.train import Trainer, validate
+from compression.training.train import Trainer
+from compression.training.validation import validate
 from models.network import StreamingNetwork
 
 
@@ -60,15 +61,17 @@ def polish(
     network, content = load_network(trained), load_checkpoint(trained)
     ready = dataclasses.replace(recipe, training=settings)
     networks = [fingerprint(one) for one in (network, teacher) if one is not None]
+    taught_by = None if teacher is None else networks[1]
     known = json.dumps([*networks, dataclasses.asdict(settings), dataclasses.asdict(recipe.mixing)])
     target = trained.with_name("polished.pt")
     target.unlink(missing_ok=True)  # until this one is done there is none; one of a former network would be taken for it
     folder = trained.parent / f"polish-{hashlib.sha256(known.encode()).hexdigest()[:8]}"
-    trainer = Trainer(ready, *batches, folder, device, network=fine_tunable(network, {}), mixers=mixers)
+    shaped = fine_tunable(network, {})
+    trainer = Trainer(ready, *batches, folder, device, network=shaped, mixers=mixers, teacher=taught_by)
     if not trainer.run(budget_seconds):
         return None
     before = validate(network.to(device), Aimed(batches[1], settings.kept), settings.validation_batches, settings.loss_weights)
-    best, shaped = load_checkpoint(folder / "best.pt"), fine_tunable(network, {})
+    best = load_checkpoint(folder / "best.pt")
     losses = f"validation loss {before['loss']:.4f} → {best['best']:.4f}"
     if best["best"] >= before["loss"]:
         say(f"the polish made nothing better: {losses}; {trained} is to be exported")
@@ -83,6 +86,7 @@ def polish(
         "step": content["step"] + best["step"],
         "hours": content["hours"] + best["hours"],
         "best": best["best"],
+        "teacher": taught_by or content.get("teacher"),
     }
     save_checkpoint(target, content)
     say(f"polished: {losses}; {target} is to be exported")

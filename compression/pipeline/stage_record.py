@@ -11,7 +11,7 @@ from typing import Any
 from compression.errors import CompressionError
 from compression.training.recipe import TrainingSettings
 from models.network import StreamingNetwork
-from models.replacing import replacing
+from quietwire.replacing import replacing
 
 Record = dict[str, Any]
 NETWORKS = {"parent": "network", "teacher": "original"}

@@ -28,7 +28,8 @@ from compression.pipeline.stage_record import Record, find_record, fingerprint, 
 from compression.training.checkpoint import load_checkpoint, validation_figures
 from compression.training.recipe import Recipe, TrainingSettings
 from compression.training.telling import say
-from compression.training.train import Trainer, validate
+from compression.training.train import Trainer
+from compression.training.validation import validate
 from models.network import StreamingNetwork
 
 CPU = torch.device("cpu")

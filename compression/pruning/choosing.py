@@ -78,17 +78,18 @@ def choose(
 def _give_back(
     network: StreamingNetwork, sizes: dict[str, int], ranked: Mapping[str, list[float]], targets: Costs, multiple: int
 ) -> None:
-    """Widen again, ``multiple`` units at a time, where rounding down has left room; the most important for their cost first."""
+    """Widen again, each to its next multiple, where rounding down has left room; the most important for their cost first."""
     while True:
         costs, worth = _costs(network, sizes, targets), dict[str, float]()
         for name, size in sizes.items():
-            wider = size + multiple
+            wider = (size // multiple + 1) * multiple
             if wider <= len(ranked[name]) and max(new := _costs(network, {**sizes, name: wider}, targets)) <= 1:
                 growth = sum(after / before - 1 for before, after in zip(costs, new, strict=True))
                 worth[name] = sum(ranked[name][size:wider]) / growth
         if not worth:
             return
-        sizes[max(worth, key=lambda name: worth[name])] += multiple
+        widened = max(worth, key=lambda name: worth[name])
+        sizes[widened] = (sizes[widened] // multiple + 1) * multiple
 
 
 def schedule(ratio: float, rounds: int) -> list[float]:

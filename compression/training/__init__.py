@@ -1,1 +1,1 @@
-"""Training a network: its recipe, the loop and its optimisers, checkpoints, and the memory's lesson."""
+"""Training a network: its recipe, the loop and its optimisers, validation, checkpoints, and the memory's lesson."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,7 @@ from compression.errors import CheckpointError
 from compression.losses.residual import NONE, Residual
 from compression.training.recipe import build_network
 from models.network import StreamingNetwork
-from models.replacing import replacing
+from quietwire.replacing import replacing
 
 Array = npt.NDArray[np.float32]
 ENTRIES = {"network", "settings", "weights", "average", "optimizer", "step", "hours", "best"}
@@ -111,6 +112,8 @@ def compact(content: dict[str, Any]) -> dict[str, Any]:
 def mean(one: dict[str, Any], other: dict[str, Any], share: float) -> dict[str, Any]:
     """The first checkpoint with the mean of both averaged networks: of two ends of trainings that began alike, often the best.
 
+    How it validates nobody has measured, so that it has no figures.
+
     Args:
         one: Gives everything else.
         other: Of a network of the same widths.
@@ -125,7 +128,8 @@ def mean(one: dict[str, Any], other: dict[str, Any], share: float) -> dict[str, 
         raise CheckpointError("the two checkpoints are of networks of other widths: only alike ones have a mean")
     pairs = {name: (value, other["average"][name]) for name, value in one["average"].items()}
     average = {name: a.lerp(b, share) if a.is_floating_point() else a for name, (a, b) in pairs.items()}
-    return {**one, "average": average, "weights": None, "state": None, "hours": max(one["hours"], other["hours"])}
+    merged = {"average": average, "weights": None, "state": None, "hours": max(one["hours"], other["hours"])}
+    return {**one, **merged, "best": math.inf, "mean": True}
 
 
 def trained_residual(facts: dict[str, Any]) -> Residual:
@@ -152,12 +156,29 @@ def training_facts(path: Path) -> dict[str, Any]:
     content = load_checkpoint(path)
     facts = {"network": content["network"], "settings": content["settings"], "steps": content["step"]}
     facts |= {"hours_of_mixtures": round(content["hours"], 1)}
+    if content.get("teacher") is not None:
+        facts["teacher"] = content["teacher"]
     validation = validation_figures(path, content)
     return facts if validation is None else facts | {"validation": validation}
 
 
+def log_row(path: Path, row: dict[str, float]) -> None:
+    """Append a validation to a run's ``log.jsonl``.
+
+    Raises:
+        CheckpointError: It cannot be written.
+    """
+    try:
+        with path.open("a") as log:
+            log.write(json.dumps(row) + "\n")
+    except OSError as error:
+        raise CheckpointError(f"{path} cannot be written ({error.strerror}): make room or use another --run") from error
+
+
 def validation_figures(path: Path, content: dict[str, Any]) -> dict[str, float] | None:
     """How the averaged network of a checkpoint validated, from the ``log.jsonl`` beside it; None where that does not say."""
+    if content.get("mean"):
+        return None  # the rows are of the networks that it is the mean of
     log = path.with_name("log.jsonl")
     found = None
     for line in log.read_text(errors="replace").splitlines() if log.exists() else ():

@@ -148,7 +148,7 @@ def teach_memory(
     torch.manual_seed(settings.seed)
     begun = Lesson(cast("Fcn", copy.deepcopy(trainer.average)).eval(), batches[0], settings.seed + 1)
     network = cast("StreamingNetwork", begun)  # it hears whole examples and is never streamed
-    teacher = Trainer(numbers, *batches, folder, device, network=network, mixers=mixers)
+    teacher = Trainer(numbers, *batches, folder, device, network=network, mixers=mixers, teacher=trainer.teacher)
     if not teacher.run(budget_seconds):
         return False
     lesson = cast("Lesson", teacher.average)

@@ -25,7 +25,8 @@ WEIGHTS = (
     "emphasised_sdr_weight",
 )
 LOSS_ENTRIES = (*WEIGHTS, "residual", "residual_hold")
-INHERITED = (*LOSS_ENTRIES, "batch", "seconds", "stretches", "bfloat16")  # by [polish] from [training]
+AIMS = (*LOSS_ENTRIES, "distillation")  # that [memory] takes from [training] where it does not name its own
+INHERITED = (*AIMS, "batch", "seconds", "stretches", "bfloat16")  # that [polish] does
 
 ALONE = {"distillation": "there is no teacher; name one with --teacher"}
 FOLDED = {"freeze_norm_after": "normalisation is folded"}
@@ -219,7 +220,7 @@ def load_recipe(path: Path, *, taught: bool = False) -> Recipe:
         polish = fine_settings_from(tables["polish"], "polish", same) if "polish" in tables else None
         memory = None
         if "memory" in tables:
-            memory = fine_settings_from(tables["memory"], "memory", {name: same[name] for name in LOSS_ENTRIES})
+            memory = fine_settings_from(tables["memory"], "memory", {name: same[name] for name in AIMS})
         recipe = Recipe(tables.get("network", {}), training, mixing, polish, memory)
         network = recipe.build()
         if training.keep_memory:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import dataclasses
-import json
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -14,18 +14,18 @@ from torch import Tensor, nn
 
 from compression.data.batches import Aimed, Batch, Batches, series
 from compression.errors import CheckpointError
-from compression.losses.enhancement import DEFAULT_WEIGHTS, LossWeights, enhancement_loss, si_sdr
-from compression.training.checkpoint import load_checkpoint, save_checkpoint
+from compression.losses.enhancement import enhancement_loss
+from compression.training.checkpoint import load_checkpoint, log_row, save_checkpoint
 from compression.training.optimizer import Optimizers
 from compression.training.recipe import LOSS_ENTRIES, Recipe, TrainingSettings
-from compression.training.stopping import stop_on_sigint
+from compression.training.stopping import stop_on_signals
 from compression.training.stretches import Listener, stretched
 from compression.training.telling import Progress, say
+from compression.training.validation import alike, excerpt, validate
 from models.fcn import Fcn
 from models.network import StreamingNetwork
 
-VALIDATION_SEED = 7
-EXCERPT = 997  # samples from one that a checkpoint keeps to the next
+SAVE_SECONDS = 600.0  # after which checkpoint.pt is written anew, however far the next validation is
 VALIDATION_DEFAULTS = {name: getattr(TrainingSettings(), name) for name in (*LOSS_ENTRIES, "validation_batches")}
 
 
@@ -34,24 +34,6 @@ def learning_rate(settings: TrainingSettings, step: int) -> float:
     rise = min(1.0, (step + 1) / max(1, settings.warmup))
     fall = min(1.0, (settings.steps - step) / max(1, settings.cooldown))
     return settings.learning_rate * min(rise, fall)
-
-
-def validate(
-    network: StreamingNetwork, batches: Batches, count: int, weights: LossWeights = DEFAULT_WEIGHTS
-) -> dict[str, float]:
-    """Mean loss, SI-SDR and SI-SDR improvement in dB over fixed mixtures ``(noisy, clean)`` or ``(noisy, clean, wanted)``."""
-    losses, ratios, gains = [], [], []
-    network.eval()
-    with torch.no_grad():
-        for index in range(count):
-            noisy, clean, *wanted = batches(VALIDATION_SEED, index)
-            estimate = network(noisy)
-            losses.append(enhancement_loss(estimate, noisy, clean, weights, *wanted))
-            audible = clean.square().mean(1) > 1e-10
-            ratios.append(si_sdr(estimate, clean)[audible])
-            gains.append((si_sdr(estimate, clean) - si_sdr(noisy, clean))[audible])
-    mean = torch.stack(losses).mean().item()
-    return {"loss": mean, "si_sdr": torch.cat(ratios).mean().item(), "si_sdr_gain": torch.cat(gains).mean().item()}
 
 
 class Trainer:
@@ -66,6 +48,7 @@ class Trainer:
         initial: Checkpoint to begin with when the folder has none: weights, optimiser and hours; steps count from 0.
         network: Begin with this one, of the recipe's widths, rather than with random weights.
         mixers: Processes that make batches ahead.
+        teacher: Fingerprint of the network whose examples are in ``train``, to be kept; None for none.
 
     Raises:
         CheckpointError: The checkpoint to go on from is damaged, or of another network than the recipe's, or nothing can be
@@ -82,8 +65,10 @@ class Trainer:
         initial: Path | None = None,
         network: StreamingNetwork | None = None,
         mixers: int = 0,
+        teacher: str | None = None,
     ) -> None:
         self.settings, self.folder, self.device, self.mixers = recipe.training, folder, device, mixers
+        self.teacher = teacher
         self.valid, self.train = Aimed(valid, self.settings.kept), Aimed(train, self.settings.kept)
         torch.manual_seed(self.settings.seed)
         self.hyperparameters = recipe.network
@@ -104,14 +89,14 @@ class Trainer:
             raise CheckpointError(f"{folder} cannot be made ({error.strerror}): use another --run") from error
         newest = folder / "checkpoint.pt"
         if newest.exists():
-            self._restore(newest)
+            self._take_teacher(self._restore(newest))
             if initial is not None:
                 say(f"{folder} has a run, which goes on; {initial} is left aside: name another --run to begin with it")
         elif initial is not None:
             self._restore(initial)
             self.step, self.best, self.listen.state = 0, float("inf"), None  # a run of its own
 
-    def _restore(self, path: Path) -> None:
+    def _restore(self, path: Path) -> dict[str, Any]:
         content = load_checkpoint(path)
         try:
             self._load(content)
@@ -119,6 +104,17 @@ class Trainer:
             raise CheckpointError(f"{path} is of another network than the recipe's: use its recipe or another --run") from error
         except (AttributeError, IndexError, KeyError, TypeError) as error:
             raise CheckpointError(f"{path} is damaged: restore it or use another --run") from error
+        return content
+
+    def _take_teacher(self, content: dict[str, Any]) -> None:
+        """Tell that a run goes on with another teacher; one that has had its steps keeps its own."""
+        former = content.get("teacher", self.teacher)  # nobody wrote it down before
+        if self.step >= self.settings.steps:
+            self.teacher = former
+        elif former != self.teacher:
+            before = "no teacher" if former is None else "another teacher"
+            now = "without one" if self.teacher is None else "with this one"
+            say(f"{self.folder} has a run that was taught by {before} and goes on {now}: name another --run to begin anew")
 
     def _load(self, content: dict[str, Any]) -> None:
         self.average.load_state_dict(content["average"])
@@ -131,7 +127,7 @@ class Trainer:
         if former != {name: getattr(self.settings, name) for name in VALIDATION_DEFAULTS}:
             self.best = float("inf")  # of another loss, or over more or fewer mixtures: it says nothing about this one
         self.heard = content.get("heard")
-        if self.heard is not None and not _alike(self.heard, self._excerpt()):
+        if self.heard is not None and not alike(self.heard, excerpt(self.valid)):
             self.best, self.heard = float("inf"), None  # over other recordings
 
     def content(self) -> dict[str, Any]:
@@ -147,31 +143,37 @@ class Trainer:
             "hours": self.hours,
             "best": self.best,
             "heard": self.heard,
+            "teacher": self.teacher,
         }
 
-    def _excerpt(self) -> Tensor:
-        """A few samples of the first validation mixtures, of which others have others."""
-        noisy, clean, *_ = self.valid(VALIDATION_SEED, 0)
-        return torch.cat([noisy, clean])[:, ::EXCERPT].cpu()
-
     def run(self, budget_seconds: float = float("inf")) -> bool:
-        """Train until the recipe's steps are done, the budget is spent or SIGINT comes; then save.
+        """Train until the recipe's steps are done, the budget is spent or SIGINT or SIGTERM comes; then save.
+
+        ``checkpoint.pt`` is also written at every validation and every ten minutes.
 
         Returns:
             Whether all is done and nobody asked to stop.
+
+        Raises:
+            CheckpointError: The training has diverged, or nothing can be written into the folder.
         """
         if self.step >= self.settings.steps:
             say(f"{self.folder} has had its {self.settings.steps} steps: only more of them would train it on")
         progress = Progress(self.settings, self.step)
         batches = self._batches()
-        with stop_on_sigint() as stopped:
+        saved = time.monotonic()
+        with stop_on_signals() as stopped:
             while self.step < self.settings.steps and not stopped() and progress.elapsed < budget_seconds:
                 loss = self._step(next(batches))
                 progress.show(self.step, loss, self.left_out)
                 if self.step % self.settings.validate_every == 0 or self.step == self.settings.steps:
                     self._validate(progress)
+                    saved = time.monotonic()
+                elif time.monotonic() - saved >= SAVE_SECONDS:
+                    self._save("checkpoint.pt")
+                    saved = time.monotonic()
             asked = stopped()
-        save_checkpoint(self.folder / "checkpoint.pt", self.content())
+        self._save("checkpoint.pt")
         return self.step >= self.settings.steps and not asked
 
     def _batches(self) -> Iterator[Batch]:
@@ -224,26 +226,22 @@ class Trainer:
         scores = validate(self.average, self.valid, self.settings.validation_batches, self.settings.loss_weights)
         improved = scores["loss"] < self.best
         self.best = min(self.best, scores["loss"])
-        self.heard = self._excerpt() if self.heard is None else self.heard
+        self.heard = excerpt(self.valid) if self.heard is None else self.heard
         rates = {"train_loss": progress.mean_loss(), "learning_rate": learning_rate(self.settings, self.step)}
         row = {"step": self.step, "hours": self.hours, "left_out": self.left_out, **rates, **scores}
-        content = self.content()
-        save_checkpoint(self.folder / "checkpoint.pt", content)
-        if improved:
-            save_checkpoint(self.folder / "best.pt", content)
-        self._log({key: round(value, 6) for key, value in row.items()})
+        self._save("checkpoint.pt", *["best.pt"] * improved)
+        log_row(self.folder / "log.jsonl", {key: round(value, 6) for key, value in row.items()})
         text = f"validation: loss {scores['loss']:.3f}, SI-SDR {scores['si_sdr']:.2f} dB ({scores['si_sdr_gain']:+.2f})"
         say(f"step {self.step}: {text}{', best so far' if improved else ''}")
 
-    def _log(self, row: dict[str, float]) -> None:
-        path = self.folder / "log.jsonl"
-        try:
-            with path.open("a") as log:
-                log.write(json.dumps(row) + "\n")
-        except OSError as error:
-            raise CheckpointError(f"{path} cannot be written ({error.strerror}): make room or use another --run") from error
-
-
-def _alike(one: Tensor, other: Tensor) -> bool:
-    """Whether excerpts are of the same mixtures, which other machines round otherwise."""
-    return one.shape == other.shape and torch.allclose(one, other, atol=1e-3)
+    def _save(self, *names: str) -> None:
+        """Write checkpoints of what is there now; a network that nothing can be made of leaves the former ones."""
+        for network in (self.network, self.average):
+            if not all(torch.isfinite(value).all() for value in network.state_dict().values()):
+                newest = self.folder / "checkpoint.pt"
+                raise CheckpointError(
+                    f"the training has diverged before step {self.step}: {newest} is as it was before; lower learning_rate"
+                )
+        content = self.content()
+        for name in names:
+            save_checkpoint(self.folder / name, content)

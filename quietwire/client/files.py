@@ -16,10 +16,10 @@ from pathlib import Path
 from typing import Any, BinaryIO, Literal
 from urllib.parse import quote, urlencode
 
-from models.replacing import replacing
 from quietwire.client.address import Address
 from quietwire.client.errors import ConnectionLostError, QuietwireError, ServerError
 from quietwire.client.messages import VariantInfo
+from quietwire.replacing import replacing
 
 Source = Path | str | bytes | BinaryIO
 Format = Literal["wav", "flac", "ogg"]

@@ -13,8 +13,8 @@ from rich.table import Table
 from models.card import FAMILIES, VARIANTS, Family
 from models.machine import processors
 from models.measuring import COMPARED, Scores
-from models.replacing import replacing
 from models.zoo import SHIPPED, load_variant
+from quietwire.replacing import replacing
 from service.commands.options import ZooOption, progress_bar
 from service.commands.tables import print_table
 from service.errors import ServiceError

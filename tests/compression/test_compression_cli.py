@@ -19,7 +19,7 @@ from compression.export.variant import export
 from compression.pipeline.stage_record import fingerprint
 from compression.training.checkpoint import load_checkpoint, load_network, training_facts
 from models.card import load_card
-from models.zoo import ZooError
+from models.zoo import SHIPPED, ZooError
 
 from .untrained import checkpoint
 
@@ -35,6 +35,7 @@ seconds = 0.5
 validate_every = 2
 validation_batches = 1
 """
+POLISH = "[polish]\nsteps = 2\ncooldown = 1\nwarmup = 1\nvalidate_every = 1\nvalidation_batches = 1\nseed = 4\n"
 
 
 def call(*arguments: object) -> Result:
@@ -131,13 +132,25 @@ def test_a_network_learns_from_a_teacher_of_either_family(folder: Path, tmp_path
     assert not torch.equal(*weights)
     succeed(*command, tmp_path / "one", "--teacher", teachers[1])
     assert len(list((tmp_path / "one").glob("polish-*"))) == 2  # by another teacher it begins anew
+    first, second = (fingerprint(load_network(path)) for path in teachers)
+    assert training_facts(tmp_path / "one/checkpoint.pt")["teacher"] == first  # the other only polished
+    assert {load_checkpoint(path)["teacher"] for path in (tmp_path / "one").glob("polish-*/best.pt")} == {first, second}
+
+
+def test_the_card_of_a_polished_network_names_the_teacher_of_its_training(folder: Path, tmp_path: Path) -> None:
+    recipe, run, teacher = tmp_path / "taught.toml", tmp_path / "run", checkpoint(tmp_path, "crn")
+    recipe.write_text(f"{RECIPE}distillation = 0.0\n")
+    command = ("train", recipe, "--speech", folder / "speech", "--noise", folder / "noise", "--threads", 1, "--run", run)
+    succeed(*command, "--teacher", teacher)
+    recipe.write_text(f"{RECIPE}{POLISH}")
+    assert "taught by" not in succeed(*command)  # it has had its steps
+    succeed("export", run / "polished.pt", "--zoo", tmp_path / "zoo")
+    assert load_card(tmp_path / "zoo/fcn/original.json").training["teacher"] == fingerprint(load_network(teacher))
 
 
 def test_a_recipe_with_a_polish_ends_with_a_network_that_can_be_trained_on(folder: Path, tmp_path: Path) -> None:
     recipe, run = tmp_path / "polished.toml", tmp_path / "run"
-    recipe.write_text(
-        f"{RECIPE}[polish]\nsteps = 2\ncooldown = 1\nwarmup = 1\nvalidate_every = 1\nvalidation_batches = 1\nseed = 4\n"
-    )
+    recipe.write_text(f"{RECIPE}{POLISH}")
     command = ("train", recipe, "--speech", folder / "speech", "--noise", folder / "noise", "--threads", 1, "--run", run)
     succeed("train", folder / "small.toml", *command[2:])
     succeed(*command, "--minutes", 1e-9)
@@ -174,6 +187,16 @@ def test_an_original_exported_beside_variants_of_another_says_so(tmp_path: Path)
     assert "another original" not in succeed("export", sources[0], "--zoo", zoo)
     assert load_card(zoo / "fcn/original.json").licence == "mine"
     assert f"fcn/pruned in {zoo}: made of another original" in call("export", sources[1], "--zoo", zoo).stderr
+
+
+def test_a_network_is_exported_into_the_current_folder_and_the_shipped_ones_stay(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source, shipped = checkpoint(tmp_path, "fcn"), (SHIPPED / "fcn/original.onnx").read_bytes()
+    monkeypatch.chdir(tmp_path)
+    assert succeed("export", source).startswith("zoo/fcn/original.onnx: ")
+    assert (tmp_path / "zoo/fcn/original.onnx").is_file()
+    assert (SHIPPED / "fcn/original.onnx").read_bytes() == shipped
 
 
 def test_two_checkpoints_of_the_same_widths_have_a_mean(tmp_path: Path) -> None:

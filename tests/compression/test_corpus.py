@@ -71,6 +71,30 @@ def test_groups_are_speakers_or_files(tmp_path: Path) -> None:
     assert by_file.hours == pytest.approx(4 / 3600)
 
 
+def test_a_linked_folder_is_a_speaker_as_any(tmp_path: Path) -> None:
+    save(tmp_path / "speech/anna/1.wav", tone(1, 16000))
+    for name in ("bert/1.wav", "bert/2.wav"):
+        save(tmp_path / "elsewhere" / name, tone(1, 16000))
+    (tmp_path / "speech/bert").symlink_to(tmp_path / "elsewhere/bert")
+    assert [str(path.relative_to(tmp_path / "speech")) for path in find_audio(tmp_path / "speech")] == [
+        "anna/1.wav",
+        "bert/1.wav",
+        "bert/2.wav",
+    ]
+    assert Corpus.load(tmp_path / "speech", CPU, by_folder=True).lengths.tolist() == [16000, 32000]
+    (tmp_path / "linked").symlink_to(tmp_path / "speech")
+    assert len(find_audio(tmp_path / "linked")) == 3
+
+
+def test_links_that_lead_back_or_twice_to_a_folder_give_its_recordings_once(tmp_path: Path) -> None:
+    for name in ("anna/1.wav", "bert/deep/1.wav"):
+        save(tmp_path / name, tone(1, 16000))
+    (tmp_path / "anna/all").symlink_to(tmp_path)
+    (tmp_path / "bert/anna").symlink_to(tmp_path / "anna")
+    (tmp_path / "bert/deep/self").symlink_to("self")
+    assert find_audio(tmp_path) == [tmp_path / "anna/1.wav", tmp_path / "bert/deep/1.wav"]
+
+
 def test_a_speaker_s_recordings_lie_together_where_folders_hold_folders(tmp_path: Path) -> None:
     for name, level in {"anna/1.wav": 0.1, "anna/bert/1.wav": 0.2, "anna/carl/1.wav": 0.3, "anna/z.wav": 0.1}.items():
         save(tmp_path / name, np.full(16000, level, dtype=np.float32))

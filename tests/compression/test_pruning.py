@@ -96,6 +96,15 @@ def test_widths_end_as_multiples() -> None:
     assert all(size % 4 == 0 for size in choose(network, costs, 0.6, 0.6, multiple=4).values())
 
 
+def test_a_width_below_the_multiple_is_widened_to_one() -> None:
+    network = Fcn(FcnConfig((48, 48, 48)))
+    costs = {name: 10.0**index * torch.arange(1.0, 49) for index, name in enumerate(widths(network))}
+    assert choose(network, costs, 0.5, 0.5)["filters.0"] < 16
+    sizes = choose(network, costs, 0.5, 0.5, multiple=16)
+    assert sizes["filters.0"] == 16
+    assert all(size % 16 == 0 for size in sizes.values())
+
+
 def test_rounding_wastes_nothing_that_fits() -> None:
     network = Fcn(FcnConfig((30, 30, 30)))
     costs = {

@@ -42,6 +42,21 @@ def test_entries_arrive_where_they_belong(tmp_path: Path) -> None:
         recipe.with_steps(2)
 
 
+def test_what_is_learned_of_a_teacher_is_the_same_in_all_trainings_of_a_recipe(tmp_path: Path) -> None:
+    path = tmp_path / "a.toml"
+    network = '[network]\nfamily = "fcn"\ncontrol_units = 2\nmemory_units = 3\n'
+    path.write_text(f"{network}[training]\ndistillation = 0.9\n[polish]\n[memory]\n")
+    recipe = load_recipe(path, taught=True)
+    assert recipe.polish is not None
+    assert recipe.memory is not None
+    assert (recipe.polish.distillation, recipe.memory.distillation) == (0.9, 0.9)
+    path.write_text(path.read_text().replace("[memory]", "distillation = 0.2\n[memory]\ndistillation = 0.1"))
+    recipe = load_recipe(path, taught=True)
+    assert recipe.polish is not None
+    assert recipe.memory is not None
+    assert (recipe.polish.distillation, recipe.memory.distillation) == (0.2, 0.1)
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [

@@ -14,17 +14,20 @@ from compression.data.batches import Batch, Taught
 from compression.data.mixing import MixingSettings
 from compression.errors import CheckpointError
 from compression.losses.residual import Residual
-from compression.training import telling
+from compression.training import telling, train
 from compression.training.checkpoint import (
     compact,
     load_checkpoint,
     load_network,
+    mean,
     save_checkpoint,
     trained_residual,
     training_facts,
 )
 from compression.training.recipe import Recipe, TrainingSettings
-from compression.training.train import Trainer, learning_rate, validate
+from compression.training.stopping import SIGNALS
+from compression.training.train import Trainer, learning_rate
+from compression.training.validation import validate
 
 CPU = torch.device("cpu")
 SMALL = {"family": "crn", "channels": 4, "subband_channels": 4, "subband_units": [4], "fullband_units": [4], "depth": 1}
@@ -52,12 +55,12 @@ def batches(seed: int, index: int) -> tuple[torch.Tensor, torch.Tensor]:
     return clean + 0.1 * torch.randn(2, 4000, generator=generator), clean
 
 
-def interrupted(after: int) -> Callable[[int, int], tuple[torch.Tensor, torch.Tensor]]:
-    """Batches that come with Ctrl-C at one index."""
+def interrupted(after: int, signum: signal.Signals = signal.SIGINT) -> Callable[[int, int], tuple[torch.Tensor, torch.Tensor]]:
+    """Batches that come with Ctrl-C, or another signal, at one index."""
 
     def draw(seed: int, index: int) -> tuple[torch.Tensor, torch.Tensor]:
         if index == after - 1:
-            signal.raise_signal(signal.SIGINT)
+            signal.raise_signal(signum)
         return batches(seed, index)
 
     return draw
@@ -81,15 +84,27 @@ def test_a_run_can_be_repeated(tmp_path: Path) -> None:
     assert_equal(trained(tmp_path / "a"), trained(tmp_path / "b"))
 
 
-def test_ctrl_c_saves_and_the_resumed_run_ends_like_an_uninterrupted_one(tmp_path: Path) -> None:
+@pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_saves_and_the_resumed_run_ends_like_an_uninterrupted_one(tmp_path: Path, signum: signal.Signals) -> None:
     whole = trained(tmp_path / "whole")
-    handler = signal.getsignal(signal.SIGINT)
-    stopped = trained(tmp_path / "cut", draw=interrupted(3))
-    assert signal.getsignal(signal.SIGINT) is handler
+    handlers = [signal.getsignal(number) for number in SIGNALS]
+    stopped = trained(tmp_path / "cut", draw=interrupted(3, signum))
+    assert [signal.getsignal(number) for number in SIGNALS] == handlers
     assert stopped.step == load_checkpoint(tmp_path / "cut/checkpoint.pt")["step"] == 3
     resumed = trained(tmp_path / "cut")
     assert (resumed.step, resumed.hours) == (whole.step, whole.hours)
     assert_equal(whole, resumed)
+
+
+def test_a_run_is_kept_between_validations_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def failing(seed: int, index: int) -> Batch:
+        return batches(seed, index if index < 3 else 1 // 0)
+
+    monkeypatch.setattr(train, "SAVE_SECONDS", 0.0)
+    with pytest.raises(ZeroDivisionError):
+        trained(tmp_path, draw=failing)
+    assert load_checkpoint(tmp_path / "checkpoint.pt")["step"] == 3
+    assert_equal(trained(tmp_path), trained(tmp_path.with_name("whole")))
 
 
 def test_batches_made_ahead_by_other_processes_are_the_same(tmp_path: Path) -> None:
@@ -99,14 +114,15 @@ def test_batches_made_ahead_by_other_processes_are_the_same(tmp_path: Path) -> N
     assert_equal(*trainers)
 
 
-def test_ctrl_c_in_the_terminal_leaves_the_processes_that_mix_to_the_one_that_trains(tmp_path: Path) -> None:
-    """A terminal sends the signal to all processes of the group."""
+@pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_to_all_leaves_the_processes_that_mix_to_the_one_that_trains(tmp_path: Path, signum: signal.Signals) -> None:
+    """A terminal sends Ctrl-C to all processes of the group, and systemd SIGTERM to all of the unit."""
     parent = os.getpid()
 
     def draw(seed: int, index: int) -> Batch:
         if index == 3:
-            os.kill(os.getpid(), signal.SIGINT)
-            os.kill(parent, signal.SIGINT)
+            os.kill(os.getpid(), signum)
+            os.kill(parent, signum)
         return batches(seed, index)
 
     trainer = Trainer(recipe(steps=100), draw, batches, tmp_path, CPU, mixers=1)
@@ -143,6 +159,28 @@ def test_a_teacher_keeps_what_its_last_training_made_it_keep(settings: dict[str,
     assert trained_residual({"settings": settings}) == residual
 
 
+def test_a_run_that_goes_on_with_another_teacher_says_so(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    def opened(teacher: str | None, steps: int = STEPS) -> str:
+        capsys.readouterr()
+        trainer = Trainer(recipe(steps=steps), batches, batches, tmp_path, CPU, teacher=teacher)
+        trainer.run()
+        assert load_checkpoint(tmp_path / "checkpoint.pt")["teacher"] == trainer.teacher
+        assert training_facts(tmp_path / "checkpoint.pt").get("teacher") == trainer.teacher
+        return capsys.readouterr().err
+
+    assert "was taught by" not in opened(None)
+    assert "was taught by no teacher and goes on with this one: name another --run" in opened("first", STEPS + 1)
+    assert "was taught by" not in opened("first", STEPS + 2)
+    assert "was taught by another teacher and goes on with this one" in opened("second", STEPS + 3)
+    assert "was taught by" not in opened("third", STEPS + 3)  # it has had its steps
+    assert load_checkpoint(tmp_path / "checkpoint.pt")["teacher"] == "second"
+    assert "was taught by another teacher and goes on without one" in opened(None, STEPS + 4)
+    former = load_checkpoint(tmp_path / "checkpoint.pt")
+    del former["teacher"]
+    save_checkpoint(tmp_path / "checkpoint.pt", former)
+    assert "was taught by" not in opened("first", STEPS + 5)  # nobody knows
+
+
 def test_the_log_has_a_row_a_validation_and_one_at_the_end(tmp_path: Path) -> None:
     trained(tmp_path)
     rows = [json.loads(line) for line in (tmp_path / "log.jsonl").read_text().splitlines()]
@@ -153,6 +191,16 @@ def test_the_log_has_a_row_a_validation_and_one_at_the_end(tmp_path: Path) -> No
     facts = training_facts(tmp_path / "best.pt")
     assert facts["validation"]["loss"] == pytest.approx(best["best"], abs=1e-5)
     assert facts["settings"]["steps"] == STEPS
+
+
+def test_a_mean_of_two_networks_has_no_figures_of_one_of_them(tmp_path: Path) -> None:
+    trained(tmp_path / "a")
+    trained(tmp_path / "b", recipe(seed=2))
+    one, other = (load_checkpoint(tmp_path / name / "checkpoint.pt") for name in ("a", "b"))
+    save_checkpoint(tmp_path / "a/mean.pt", compact(mean(one, other, 0.5)))
+    assert "validation" in training_facts(tmp_path / "a/checkpoint.pt")
+    assert "validation" not in training_facts(tmp_path / "a/mean.pt")
+    assert load_checkpoint(tmp_path / "a/mean.pt")["best"] == float("inf")
 
 
 def test_training_learns(tmp_path: Path) -> None:
@@ -291,6 +339,28 @@ def test_statistics_of_a_trained_network_can_stay_from_the_first_step(tmp_path: 
     before = dict(Trainer(settings, batches, batches, tmp_path, CPU).network.named_buffers())
     for name, value in trained(tmp_path, settings).network.named_buffers():
         assert torch.equal(value, before[name]), name
+
+
+@pytest.mark.parametrize("saved", ["at a validation", "after a time", "at a signal"])
+def test_a_training_that_has_diverged_ends_and_leaves_the_former_checkpoint(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, saved: str
+) -> None:
+    def diverging(seed: int, index: int) -> Batch:
+        noisy, clean = batches(seed, index)
+        if seed == 1 and index == 3 and saved == "at a signal":
+            signal.raise_signal(signal.SIGTERM)
+        return (noisy * float("inf") if seed == 1 and index == 3 else noisy), clean
+
+    trained(tmp_path, draw=interrupted(3))
+    former = (tmp_path / "checkpoint.pt").read_bytes()
+    monkeypatch.setattr(train, "SAVE_SECONDS", 0.0 if saved == "after a time" else 600.0)
+    with pytest.raises(
+        CheckpointError, match=r"diverged before step 4: .*checkpoint\.pt is as it was before; lower learning_rate"
+    ):
+        trained(tmp_path, recipe(validate_every=4 if saved == "at a validation" else 100), draw=diverging)
+    assert (tmp_path / "checkpoint.pt").read_bytes() == former
+    assert {path.name for path in tmp_path.iterdir()} == {"checkpoint.pt"}
+    trained(tmp_path)
 
 
 def test_a_step_that_would_destroy_the_weights_is_left_out_and_told(

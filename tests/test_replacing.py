@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from models.replacing import replacing
+from quietwire.replacing import replacing
 
 
 def test_two_writers_of_one_file_do_not_disturb_each_other(tmp_path: Path) -> None:
