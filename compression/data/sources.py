@@ -15,7 +15,7 @@ from compression.data.mixing import Mixer, MixingSettings
 from compression.data.pair_mixing import PairCorpus, PairMixer
 from compression.data.rooms import load_rooms
 from compression.errors import CorpusError
-from compression.training.telling import say
+from compression.training.progress import say
 
 VALIDATION_BATCH = 8
 VALIDATION_SECONDS = 3

@@ -27,7 +27,7 @@ from compression.pruning.groups import widths
 from compression.quantization.bits import choose_plan, measure_sensitivity, output_distance
 from compression.quantization.sharing import fine_tunable, settled
 from compression.training.checkpoint import training_facts
-from compression.training.telling import say, ticker
+from compression.training.progress import say, ticker
 from models.card import VARIANTS, VariantCard, VariantName, load_card
 from models.network import StreamingNetwork
 

@@ -19,8 +19,8 @@ from compression.pipeline.stage_record import fingerprint
 from compression.quantization.sharing import fine_tunable, settled
 from compression.training.checkpoint import load_checkpoint, load_network, save_checkpoint
 from compression.training.optimizer import Optimizers
+from compression.training.progress import say
 from compression.training.recipe import Recipe, TrainingSettings
-from compression.training.telling import say
 from compression.training.train import Trainer
 from compression.training.validation import validate
 from models.network import StreamingNetwork

@@ -17,14 +17,14 @@ from compression.pipeline.recipe import CompressRecipe, PruningSettings
 from compression.pipeline.stage_record import Record
 from compression.pipeline.stages import Outcome, Stage, Workshop, run_stage
 from compression.pruning.choosing import choose
+from compression.pruning.compensation import Moments, compensate, measure_moments, rank
 from compression.pruning.groups import shrink
 from compression.pruning.layer_merging import merged
 from compression.pruning.recurrent_layers import cheapest_changes, with_changes
-from compression.pruning.standing_in import Moments, hand_over, measure_moments, rank
 from compression.quantization.sharing import fine_tunable, settled
 from compression.training.checkpoint import load_network
+from compression.training.progress import ticker
 from compression.training.recipe import TrainingSettings
-from compression.training.telling import ticker
 from models.crn import Crn
 from models.network import StreamingNetwork
 
@@ -150,7 +150,7 @@ def pruning_stage(
 
     def apply(plan: Record) -> StreamingNetwork:
         kept = {width: torch.tensor(indices) for width, indices in plan["kept"].items()}
-        return shrink(hand_over(parent, moments(), kept), kept)
+        return shrink(compensate(parent, moments(), kept), kept)
 
     @functools.cache
     def moments() -> Moments:

@@ -26,8 +26,8 @@ from compression.losses.enhancement import LossWeights
 from compression.losses.residual import NONE, Residual
 from compression.pipeline.stage_record import Record, find_record, fingerprint, save_record
 from compression.training.checkpoint import load_checkpoint, validation_figures
+from compression.training.progress import say
 from compression.training.recipe import Recipe, TrainingSettings
-from compression.training.telling import say
 from compression.training.train import Trainer
 from compression.training.validation import validate
 from models.network import StreamingNetwork

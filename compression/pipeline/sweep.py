@@ -17,7 +17,7 @@ from compression.pipeline.compress import how_made
 from compression.pipeline.stage_record import completed, fingerprint
 from compression.pipeline.stages import Outcome, StoppedError, Workshop
 from compression.pipeline.sweep_points import Point
-from compression.training.telling import say
+from compression.training.progress import say
 from models.card import CardError, VariantCard, load_card
 
 

@@ -1,6 +1,6 @@
 """Parameter pruning for shipping: how many feature maps, filters and GRU units of each width stay.
 
-Units of all widths compete. What it costs when one goes, ``standing_in`` measures; it is divided by the share of
+Units of all widths compete. What it costs when one goes, ``compensation`` measures; it is divided by the share of
 multiplications and parameters that this saves, as long as there are too many of these, so that what is taken first is
 what takes much and matters little. The pruned network is an ordinary smaller network.
 """

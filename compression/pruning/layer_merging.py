@@ -13,7 +13,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from compression.pruning.standing_in import listen
+from compression.pruning.compensation import listen
 from models.crn import ChannelNorm, Crn, CrnConfig, FullbandLayer
 
 RIDGE = 1e-6  # of the mean power of what the GRU reads

@@ -6,7 +6,7 @@ import signal
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from compression.training.telling import say
+from compression.training.progress import say
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 

@@ -17,10 +17,10 @@ from compression.errors import CheckpointError
 from compression.losses.enhancement import enhancement_loss
 from compression.training.checkpoint import load_checkpoint, log_row, save_checkpoint
 from compression.training.optimizer import Optimizers
+from compression.training.progress import Progress, say
 from compression.training.recipe import LOSS_ENTRIES, Recipe, TrainingSettings
 from compression.training.stopping import stop_on_signals
 from compression.training.stretches import Listener, stretched
-from compression.training.telling import Progress, say
 from compression.training.validation import alike, excerpt, validate
 from models.fcn import Fcn
 from models.network import StreamingNetwork

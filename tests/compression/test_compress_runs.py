@@ -9,7 +9,7 @@ import pytest
 
 from compression.data.batches import Batch
 from compression.errors import CheckpointError, CompressionError
-from compression.training.telling import Progress
+from compression.training.progress import Progress
 from compression.training.train import Trainer
 
 from . import compression_command

@@ -14,7 +14,7 @@ from compression.data.batches import Batch, Taught
 from compression.data.mixing import MixingSettings
 from compression.errors import CheckpointError
 from compression.losses.residual import Residual
-from compression.training import telling, train
+from compression.training import progress, train
 from compression.training.checkpoint import (
     compact,
     load_checkpoint,
@@ -370,7 +370,7 @@ def test_a_step_that_would_destroy_the_weights_is_left_out_and_told(
         noisy, clean = batches(seed, index)
         return (noisy, clean * float("nan")) if seed == 1 and index == 3 else (noisy, clean)
 
-    monkeypatch.setattr(telling, "EVERY", 0.0)
+    monkeypatch.setattr(progress, "EVERY", 0.0)
     trainer = trained(tmp_path, draw=broken)
     assert trainer.left_out == 1
     assert all(torch.isfinite(value).all() for value in trainer.average.state_dict().values())

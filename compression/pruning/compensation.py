@@ -185,7 +185,7 @@ def rank(network: StreamingNetwork, moments: Moments) -> dict[str, Ranking]:
 
 
 @torch.no_grad()
-def hand_over(network: StreamingNetwork, moments: Moments, kept: Mapping[str, Tensor]) -> StreamingNetwork:
+def compensate(network: StreamingNetwork, moments: Moments, kept: Mapping[str, Tensor]) -> StreamingNetwork:
     """A network of the same widths in which those that stay do as well as they can without the others.
 
     Args:

@@ -8,8 +8,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from compression.pruning.compensation import compensate, measure_moments, rank, readers
 from compression.pruning.groups import shrink, widths
-from compression.pruning.standing_in import hand_over, measure_moments, rank, readers
 from models.crn import Crn, CrnConfig
 from models.fcn import Fcn, FcnConfig
 from models.network import StreamingNetwork
@@ -94,7 +94,7 @@ def test_a_sub_band_channel_that_is_a_mixture_of_others_is_the_one_that_goes_and
     left = {"subband_channels": torch.tensor([index for index in range(12) if index != 7])}
     with torch.no_grad():
         expected = made(noise(9))
-        handed = shrink(hand_over(made, moments, left), left)(noise(9))
+        handed = shrink(compensate(made, moments, left), left)(noise(9))
         cut = shrink(made, left)(noise(9))
     assert (handed - expected).abs().max() < 1e-3 * (cut - expected).abs().max()
 
@@ -105,7 +105,7 @@ def test_handing_over_leaves_less_error_than_cutting(family: str) -> None:
     moments = measure_moments(made, [noise(seed) for seed in range(4)])
     kept = {name: ranking.kept(widths(made)[name] - 2) for name, ranking in rank(made, moments).items()}
     before = {name: value.clone() for name, value in made.state_dict().items()}
-    handed = hand_over(made, moments, kept)
+    handed = compensate(made, moments, kept)
     torch.testing.assert_close(made.state_dict(), before)
     assert widths(handed) == widths(made)
     with torch.no_grad():
