@@ -16,7 +16,7 @@ from fastapi.routing import APIRoute
 from starlette.exceptions import HTTPException
 
 from models.zoo import Zoo, load_zoo
-from service.errors import STATUSES, Code, ServiceError
+from service.errors import ServiceError
 from service.http import compare, docs, pages, routes
 from service.http.headers import protect
 from service.live import websocket
@@ -140,8 +140,7 @@ async def _validation_error(request: Request, error: Exception) -> JSONResponse:
 
 async def _http_exception(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, HTTPException)
-    codes: dict[int, Code] = {status: code for code, status in STATUSES.items()}
-    code = "not_found" if error.status_code == 404 else codes.get(error.status_code, "bad_request")
+    code = "not_found" if error.status_code == 404 else "bad_request"  # Starlette's own: no such path, or not this method
     return JSONResponse({"code": code, "message": f"{error.detail}."}, error.status_code, error.headers)
 
 

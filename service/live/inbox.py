@@ -19,9 +19,6 @@ class Inbox:
     Args:
         transport: Of the connection.
         idle_seconds: How long a client may say nothing.
-
-    Attributes:
-        heard: When the newest message came or was settled, on the clock of ``time.perf_counter``.
     """
 
     def __init__(self, transport: Transport, idle_seconds: float) -> None:
@@ -29,16 +26,21 @@ class Inbox:
         self._messages: list[tuple[Message, float]] = []  # and when they came
         self._filled = Signal()
         self._taken = False
-        self.heard = time.perf_counter()
+        self._heard = time.perf_counter()  # when the newest message came or was settled
 
     @property
     def occupied(self) -> bool:
         """Whether a message is waiting, or taken and not settled: what comes has to wait behind it."""
         return self._taken or bool(self._messages)
 
-    def put(self, message: Message) -> None:
-        """Add the message that was heard last."""
-        self._messages.append((message, self.heard))
+    def hear(self) -> float:
+        """A message has come, whoever takes it; gives when, on the clock of ``time.perf_counter``."""
+        self._heard = time.perf_counter()
+        return self._heard
+
+    def put(self, message: Message, arrived: float) -> None:
+        """Add a message."""
+        self._messages.append((message, arrived))
         self._filled.set()
         if len(self._messages) >= MOST_MESSAGES:
             self._transport.hold()
@@ -52,8 +54,8 @@ class Inbox:
         while not self._messages:
             if self._transport.read_paused:
                 self._transport.resume()
-                self.heard = time.perf_counter()  # nothing could be heard before
-            left = self.heard + self._idle_seconds - time.perf_counter()
+                self._heard = time.perf_counter()  # nothing could be heard before
+            left = self._heard + self._idle_seconds - time.perf_counter()
             if left <= 0:
                 message = f"Nothing was received for {self._idle_seconds:g} s: send audio, or end the stream."
                 raise ServiceError("idle", message)
@@ -67,4 +69,4 @@ class Inbox:
     def settled(self) -> None:
         """The message that was taken has been handled."""
         self._taken = False
-        self.heard = time.perf_counter()  # a long one is taken in real time, in which a client may well wait for its output
+        self._heard = time.perf_counter()  # a long one is taken in real time, in which a client may well wait for its output

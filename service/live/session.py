@@ -161,13 +161,13 @@ class Session:
 
     def _on_message(self, message: Message) -> None:
         """Called by the transport."""
-        self._inbox.heard = time.perf_counter()
+        arrived = self._inbox.hear()
         busy = self._inbox.occupied or self._pacing.too_fast
         if isinstance(message, str) or busy or self._intake.is_long(len(message)):
-            self._inbox.put(message)
+            self._inbox.put(message, arrived)
             return
         try:
-            self._take_audio(message, self._inbox.heard)
+            self._take_audio(message, arrived)
         except ServiceError as error:
             self.fail(error)
         except Exception as error:
