@@ -2,8 +2,8 @@
 an answer, is cut off.
 
 Bodies of uploads and the silence on live streams have time limits of their own, and so has a connection that is kept open
-between requests. What comes is parsed a few kilobytes at a time, between which everybody else has a turn: a body in chunks
-of one byte takes a hundred times as long as its bytes.
+between requests. What comes is parsed for a millisecond or so at a time, between which everybody else has a turn: a body in
+chunks of one byte takes a hundred times as long as its bytes.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import asyncio
 import json
 import socket
 import struct
+import time
 from collections.abc import Callable
 
 import h11
@@ -23,7 +24,8 @@ from service.errors import ServiceError
 HEAD_SECONDS = 10.0  # from connecting to the end of a request's head
 READ_SECONDS = 20.0  # for the 48 kB or more between a full and a drained buffer, for the end of an answer, and for the
 # rest of a body that was answered before its end
-MOST_BYTES = 8192  # that are parsed in one turn of the event loop
+MOST_BYTES = 8192  # that are parsed before the time is looked at
+TURN_SECONDS = 0.001  # of the event loop, after which the rest waits for the next one
 _NO_LINGER = struct.pack("ii", 1, 0)
 
 
@@ -63,12 +65,17 @@ class HttpConnection(H11Protocol):
             self._take(data)
 
     def _take(self, data: bytes) -> None:
-        """Handle what can be handled in this turn of the event loop, and keep the rest for later ones."""
-        self._kept, former = data[MOST_BYTES:], self.cycle
-        super().data_received(data[:MOST_BYTES])
-        if self.transport.is_closing() or self.transport.get_protocol() is not self:
-            self._kept = b""
-            return
+        """Handle what one turn of the event loop has time for, and keep the rest for later ones."""
+        former, begun, start = self.cycle, time.perf_counter(), 0
+        while start < len(data) and not self.flow.read_paused:
+            super().data_received(data[start : start + MOST_BYTES])
+            start += MOST_BYTES
+            if self.transport.is_closing() or self.transport.get_protocol() is not self:
+                self._kept = b""
+                return
+            if time.perf_counter() - begun > TURN_SECONDS:
+                break
+        self._kept = data[start:]
         if self.conn.their_state is h11.IDLE:
             self._start_head_timer()
         else:
