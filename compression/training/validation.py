@@ -34,7 +34,7 @@ def validate(
 def excerpt(batches: Batches) -> Tensor:
     """A few samples of the first mixtures, of which other recordings have others."""
     noisy, clean, *_ = batches(SEED, 0)
-    return torch.cat([noisy, clean])[:, ::EXCERPT].cpu()
+    return torch.cat([noisy, clean])[:, ::EXCERPT].cpu().contiguous()  # or all of them would be saved with it
 
 
 def alike(one: Tensor, other: Tensor) -> bool:

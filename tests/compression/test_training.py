@@ -230,6 +230,12 @@ def test_the_best_so_far_counts_only_where_the_next_is_measured_alike(tmp_path: 
     assert Trainer(recipe(sdr_weight=3.0), batches, batches, tmp_path, CPU).best == float("inf")
 
 
+def test_of_the_validation_mixtures_a_checkpoint_keeps_an_excerpt_and_no_more(tmp_path: Path) -> None:
+    trained(tmp_path)
+    heard = load_checkpoint(tmp_path / "checkpoint.pt")["heard"]
+    assert 0 < heard.numel() * heard.element_size() == heard.untyped_storage().nbytes()
+
+
 def test_the_best_so_far_begins_anew_over_other_recordings(tmp_path: Path) -> None:
     def others(seed: int, index: int) -> Batch:
         return batches(seed + 100, index)
