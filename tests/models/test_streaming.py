@@ -45,7 +45,7 @@ def check(network, step, initial, ticks, seed):
             np.testing.assert_allclose(output[network.delay :], whole, atol=1e-4, rtol=0)
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=12, deadline=None)
 @given(ticks=TICKS, seed=st.integers(0, 99))
 def test_torch_streams_like_offline(network: StreamingNetwork, ticks, seed) -> None:
     def step(audio, state):
@@ -56,7 +56,7 @@ def test_torch_streams_like_offline(network: StreamingNetwork, ticks, seed) -> N
     check(network, step, network.initial_state(1).numpy(), ticks, seed)
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=12, deadline=None)
 @given(ticks=TICKS, seed=st.integers(0, 99))
 def test_onnx_streams_like_torch_offline(network: StreamingNetwork, network_file: Path, ticks, seed) -> None:
     variant = load_variant(network_file)

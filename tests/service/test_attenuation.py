@@ -79,7 +79,7 @@ def test_a_change_during_a_fade_turns_round_where_it_is():
     assert np.abs(np.diff(found)).max() < 1.01 / RAMP
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=30, deadline=None)
 @given(
     changes=st.lists(st.tuples(st.integers(0, 1999), st.sampled_from([0, 6, 20, 100])), max_size=6),
     lengths=st.lists(st.integers(0, 500), max_size=12),

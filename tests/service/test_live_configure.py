@@ -57,7 +57,7 @@ def test_switching_back_and_forth_is_not_heard(running, rate):
 POSITIONS = st.one_of(st.integers(0, 8000), st.integers(0, 40).map(lambda steps: 2000 + 37 * steps))
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=20, deadline=None)
 @given(
     switches=st.lists(st.tuples(POSITIONS, st.sampled_from([CRN, FCN])), max_size=12),
     lengths=st.lists(st.integers(1, 1500), max_size=12),

@@ -236,7 +236,7 @@ MIXTURE = st.sampled_from(
 )
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=20, deadline=None)
 @given(messages=st.lists(MIXTURE, max_size=6), channels=st.integers(1, 2))
 def test_whatever_is_sent_ends_in_a_summary_or_an_error(running, messages, channels):
     result = asyncio.run(talk(running.url, [*messages, END], channels=channels))
