@@ -152,7 +152,7 @@ def train(
     if settings.polish is not None and finished:
         trained = folder / ("best.pt" if (folder / "best.pt").exists() else "checkpoint.pt")
         rest = deadline - time.monotonic()
-        polish(settings, settings.polish, trained, batches(settings.polish), where, mixers, rest, mentor)
+        polish(settings, settings.polish, trained, batches(settings.polish), where, mixers, rest, known)
 
 
 def export(

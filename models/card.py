@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
@@ -80,6 +81,10 @@ class VariantCard(BaseModel):
         if parent is not None and network is not None:
             return bool(parent == network)
         return round(self.bytes / self.size_ratio) == original.bytes
+
+    def of_another(self, originals: Mapping[Family, VariantCard]) -> bool:
+        """Whether this is a variant made of another ``original`` than its family's here."""
+        return self.variant != "original" and self.model in originals and not self.made_of(originals[self.model])
 
     def save(self, path: Path) -> None:
         """Write as indented JSON."""

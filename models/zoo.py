@@ -179,8 +179,7 @@ class Zoo:
     def of_another(self) -> list[str]:
         """``model/variant`` of those made of another ``original`` than the one beside them."""
         originals = {model: variant.card for (model, name), variant in self.variants.items() if name == "original"}
-        cards = [variant.card for (model, name), variant in self.variants.items() if name != "original" and model in originals]
-        return [f"{card.model}/{card.variant}" for card in cards if not card.made_of(originals[card.model])]
+        return [variant.name for variant in self.variants.values() if variant.card.of_another(originals)]
 
 
 def load_zoo(folder: Path = SHIPPED, only: Iterable[str] | None = None, threads: int = 1, former: Zoo | None = None) -> Zoo:

@@ -23,7 +23,6 @@ from compression.training.progress import say
 from compression.training.recipe import Recipe, TrainingSettings
 from compression.training.train import Trainer
 from compression.training.validation import validate
-from models.network import StreamingNetwork
 
 
 def polish(
@@ -34,7 +33,7 @@ def polish(
     device: torch.device,
     mixers: int = 0,
     budget_seconds: float = float("inf"),
-    teacher: StreamingNetwork | None = None,
+    teacher: str | None = None,
 ) -> Path | None:
     """Polish the averaged network of a checkpoint, in a folder beside it that is named by networks and settings.
 
@@ -49,7 +48,7 @@ def polish(
         device: Where to train.
         mixers: Processes that make batches ahead.
         budget_seconds: After which it stops, to be gone on with.
-        teacher: Whose examples the batches to train on hold.
+        teacher: Fingerprint of the network whose examples the batches to train on hold; None for none.
 
     Returns:
         The checkpoint ``polished.pt`` beside ``trained``, of an ordinary network that can be trained on; None where the
@@ -60,14 +59,13 @@ def polish(
     """
     network, content = load_network(trained), load_checkpoint(trained)
     ready = dataclasses.replace(recipe, training=settings)
-    networks = [fingerprint(one) for one in (network, teacher) if one is not None]
-    taught_by = None if teacher is None else networks[1]
+    networks = [fingerprint(network), *([] if teacher is None else [teacher])]
     known = json.dumps([*networks, dataclasses.asdict(settings), dataclasses.asdict(recipe.mixing)])
     target = trained.with_name("polished.pt")
     target.unlink(missing_ok=True)  # until this one is done there is none; one of a former network would be taken for it
     folder = trained.parent / f"polish-{hashlib.sha256(known.encode()).hexdigest()[:8]}"
     shaped = fine_tunable(network, {})
-    trainer = Trainer(ready, *batches, folder, device, network=shaped, mixers=mixers, teacher=taught_by)
+    trainer = Trainer(ready, *batches, folder, device, network=shaped, mixers=mixers, teacher=teacher)
     if not trainer.run(budget_seconds):
         return None
     before = validate(network.to(device), Aimed(batches[1], settings.kept), settings.validation_batches, settings.loss_weights)
@@ -86,7 +84,7 @@ def polish(
         "step": content["step"] + best["step"],
         "hours": content["hours"] + best["hours"],
         "best": best["best"],
-        "teacher": taught_by or content.get("teacher"),
+        "teacher": teacher or content.get("teacher"),
     }
     save_checkpoint(target, content)
     say(f"polished: {losses}; {target} is to be exported")

@@ -81,15 +81,15 @@ def _give_back(
     """Widen again, each to its next multiple, where rounding down has left room; the most important for their cost first."""
     while True:
         costs, worth = _costs(network, sizes, targets), dict[str, float]()
+        wider = {name: (size // multiple + 1) * multiple for name, size in sizes.items()}
         for name, size in sizes.items():
-            wider = (size // multiple + 1) * multiple
-            if wider <= len(ranked[name]) and max(new := _costs(network, {**sizes, name: wider}, targets)) <= 1:
+            if wider[name] <= len(ranked[name]) and max(new := _costs(network, {**sizes, name: wider[name]}, targets)) <= 1:
                 growth = sum(after / before - 1 for before, after in zip(costs, new, strict=True))
-                worth[name] = sum(ranked[name][size:wider]) / growth
+                worth[name] = sum(ranked[name][size : wider[name]]) / growth
         if not worth:
             return
         widened = max(worth, key=lambda name: worth[name])
-        sizes[widened] = (sizes[widened] // multiple + 1) * multiple
+        sizes[widened] = wider[widened]
 
 
 def schedule(ratio: float, rounds: int) -> list[float]:

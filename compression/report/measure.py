@@ -18,7 +18,7 @@ from compression.evaluation.evaluate import evaluate, load_system
 from compression.evaluation.result import Measured
 from compression.report.content import Input, Report, System
 from compression.report.sweep import label, series, sweep_files
-from models.card import FAMILIES, VARIANTS, Family, VariantCard
+from models.card import FAMILIES, VARIANTS
 from models.timing import real_time_factor
 from models.zoo import Variant, ZooError, load_variant, load_zoo
 
@@ -64,7 +64,7 @@ def find_subjects(zoo: Path, families: Collection[str], sweep: Path | None = Non
     found, failures, parents = list[Subject](), dict(loaded.failures), collections.defaultdict[str, set[str]](set)
     for variant in loaded.variants.values():
         card = variant.card
-        if _is_of_another(card, originals):
+        if card.of_another(originals):
             failures[variant.name] = f"made of another original than the {card.model}/original in {zoo}: compress that one"
             continue
         found.append(Subject(zoo / f"{variant.name}.onnx", variant, card.variant))
@@ -79,18 +79,13 @@ def find_subjects(zoo: Path, families: Collection[str], sweep: Path | None = Non
             continue
         card = variant.card
         parent, others = card.compression.get("original"), parents[card.model]
-        if _is_of_another(card, originals) or (card.variant != "original" and parent and others and parent not in others):
+        if card.of_another(originals) or (card.variant != "original" and parent and others and parent not in others):
             failures[str(path)] = f"made of another {card.model}/original than the variants in {zoo}: sweep again"
             continue
         if card.model in families and card.variant != "original" and card.sha256 not in known:
             known.add(card.sha256)
             found.append(Subject(path, variant, label(card), series(card)))
     return Subjects(tuple(_distinct(found, sweep)), failures)
-
-
-def _is_of_another(card: VariantCard, originals: dict[Family, VariantCard]) -> bool:
-    """Whether a compressed variant was made of another ``original`` than its family's here."""
-    return card.variant != "original" and card.model in originals and not card.made_of(originals[card.model])
 
 
 def measure_times(subjects: Subjects, seconds: float, progress: Callable[[], None] = lambda: None) -> list[float]:
